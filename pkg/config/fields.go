@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+// Reload says what a reload (SIGHUP) does with a changed setting.
+type Reload string
+
+// What a reload does.
+const (
+	// Live settings apply at once to what is already connected.
+	Live Reload = "live"
+	// NewConnections settings apply to connections made after the reload.
+	NewConnections Reload = "new connections"
+	// Restart settings keep their old value until the daemon starts again.
+	Restart Reload = "restart"
+)
+
+// field is one row of the table of settings.
+type field struct {
+	// path as in a file, with [] for "each of the list".
+	path string
+	// def is the default as one would write it; empty means the zero value.
+	def string
+	// derived tells in words a default that depends on other settings.
+	derived string
+	// allow is "low..high" (both included) for numbers and durations, "a|b|c" for words; empty means unchecked here.
+	allow  string
+	reload Reload
+	// help is one sentence for --help and the reference.
+	help string
+}
+
+// fields is every setting there is, in the order of the reference. A test proves that it and the structs agree.
+var fields = []field{
+	{path: "endpoints", derived: "one endpoint with defaults, when there is one target group", reload: Restart,
+		help: "Addresses that clients connect to."},
+	{path: "endpoints[].name", def: "default", reload: Restart,
+		help: "Name of the endpoint, in logs and metrics."},
+	{path: "endpoints[].listen", def: "127.0.0.1:6432", reload: Restart,
+		help: "Address to listen on, host:port. An empty host means all addresses, port 0 a free one."},
+	{path: "endpoints[].target_group", derived: "the only target group, when there is one", reload: Restart,
+		help: "Name of the target group behind the endpoint."},
+	{path: "endpoints[].role", def: "read_write", allow: "read_write|read_only", reload: Restart,
+		help: "read_write follows the writer. read_only is not supported yet."},
+	{path: "endpoints[].tls", reload: NewConnections,
+		help: "Certificate shown to clients. Without one the endpoint offers no TLS."},
+	{path: "endpoints[].tls.cert_file", reload: NewConnections,
+		help: "PEM file with the certificate and its chain. A changed file is noticed by itself."},
+	{path: "endpoints[].tls.key_file", reload: NewConnections,
+		help: "PEM file with the private key."},
+	{path: "endpoints[].tls.min_version", def: "1.2", allow: "1.2|1.3", reload: NewConnections,
+		help: "Lowest TLS version accepted from clients."},
+	{path: "endpoints[].tcp", reload: NewConnections,
+		help: "Socket settings towards clients."},
+	{path: "endpoints[].tcp.keepalive_idle", def: "30s", allow: "1s..2h", reload: NewConnections,
+		help: "Silence after which the kernel probes a client."},
+	{path: "endpoints[].tcp.keepalive_interval", def: "10s", allow: "1s..1h", reload: NewConnections,
+		help: "Time between two probes."},
+	{path: "endpoints[].tcp.keepalive_count", def: "3", allow: "1..100", reload: NewConnections,
+		help: "Unanswered probes after which the connection is dead."},
+	{path: "endpoints[].tcp.user_timeout", def: "0s", allow: "0s..24h", reload: NewConnections,
+		help: "TCP_USER_TIMEOUT; 0s leaves the kernel's. It also ends connections to clients that stop reading for so long."},
+
+	{path: "target_groups", reload: Restart,
+		help: "Databases behind the proxy."},
+	{path: "target_groups[].name", def: "default", reload: Restart,
+		help: "Name of the target group, in logs and metrics."},
+	{path: "target_groups[].engine", def: "postgresql", allow: "postgresql|mysql|mariadb", reload: Restart,
+		help: "Kind of database. mysql and mariadb are not supported yet."},
+	{path: "target_groups[].writer", reload: Restart,
+		help: "Where the database is: host:port, or a mapping with host and port."},
+	{path: "target_groups[].max_connections", def: "0", allow: "0..1000000", reload: Live,
+		help: "Takes the place of the database's own max_connections when the budget is computed; 0 asks the database."},
+	{path: "target_groups[].max_connections_percent", def: "100", allow: "1..100", reload: Live,
+		help: "Share of the database's max_connections that the proxy may use."},
+	{path: "target_groups[].max_idle_connections_percent", derived: "half of max_connections_percent", allow: "0..100", reload: Live,
+		help: "Share of the database's max_connections kept open though unused; at most max_connections_percent."},
+	{path: "target_groups[].connection_borrow_timeout", def: "120s", allow: "0s..300s", reload: Live,
+		help: "How long a client waits for a database connection; 0s fails at once whenever none is ready."},
+	{path: "target_groups[].session_pinning_filters", reload: NewConnections,
+		help: "Exceptions from pinning. There are none for postgresql."},
+	{path: "target_groups[].init_query", reload: NewConnections,
+		help: "SQL that runs once on each new database connection. It may be read by whoever reads this file."},
+	{path: "target_groups[].tls", reload: NewConnections,
+		help: "TLS towards the database."},
+	{path: "target_groups[].tls.mode", derived: "prefer; require when require_tls is on",
+		allow: "disable|prefer|require|verify-ca|verify-full", reload: NewConnections,
+		help: "As libpq's sslmode."},
+	{path: "target_groups[].tls.ca_file", reload: NewConnections,
+		help: "PEM bundle of the authorities trusted with verify-ca and verify-full; without it, those of the system."},
+	{path: "target_groups[].tls.server_name", derived: "the host of writer", reload: NewConnections,
+		help: "Name sent to and verified in the database's certificate."},
+	{path: "target_groups[].connect_timeout", def: "10s", allow: "100ms..5m", reload: NewConnections,
+		help: "Time to open a database connection: lookup, TCP, TLS, login and init_query."},
+	{path: "target_groups[].max_connection_lifetime", def: "24h", allow: "1s..720h", reload: NewConnections,
+		help: "Age at which a database connection is closed once it is idle, less a random part."},
+	{path: "target_groups[].idle_connection_timeout", def: "5m", allow: "1s..24h", reload: Live,
+		help: "Disuse after which a database connection counts as idle."},
+	{path: "target_groups[].max_prepared_statements", def: "200", allow: "1..10000", reload: NewConnections,
+		help: "Statements kept prepared on one database connection."},
+	{path: "target_groups[].tcp", reload: NewConnections,
+		help: "Socket settings towards the database."},
+	{path: "target_groups[].tcp.keepalive_idle", def: "30s", allow: "1s..2h", reload: NewConnections,
+		help: "Silence after which the kernel probes the database."},
+	{path: "target_groups[].tcp.keepalive_interval", def: "10s", allow: "1s..1h", reload: NewConnections,
+		help: "Time between two probes."},
+	{path: "target_groups[].tcp.keepalive_count", def: "3", allow: "1..100", reload: NewConnections,
+		help: "Unanswered probes after which the connection is dead."},
+	{path: "target_groups[].tcp.user_timeout", def: "0s", allow: "0s..24h", reload: NewConnections,
+		help: "TCP_USER_TIMEOUT; 0s leaves the kernel's. It also ends connections to a database that stops reading for so long, as a COPY that waits for a lock does."},
+
+	{path: "auth", reload: Live,
+		help: "Who may log in, and with which secret."},
+	{path: "auth[].user", reload: Live,
+		help: "Name that clients log in with; the same as the username in the secret."},
+	{path: "auth[].secret", reload: Live,
+		help: "Name of a JSON file with username and password, or of a folder with files of these names; relative to secrets_dir, absolute, or a file: URI."},
+	{path: "auth[].iam_auth", def: "disabled", allow: "disabled|required|enabled", reload: Live,
+		help: "Login with IAM tokens. Only disabled is supported yet."},
+	{path: "auth[].client_password_auth_type", def: "POSTGRES_SCRAM_SHA_256", allow: "POSTGRES_SCRAM_SHA_256|POSTGRES_MD5", reload: Live,
+		help: "Password method towards clients."},
+
+	{path: "idle_client_timeout", def: "30m", allow: "1s..8h", reload: Live,
+		help: "Closes a client connection that has sent nothing for so long."},
+	{path: "require_tls", def: "false", reload: NewConnections,
+		help: "Refuses clients without TLS."},
+	{path: "max_client_connections", def: "10000", allow: "1..1000000", reload: NewConnections,
+		help: "Client connections at a time."},
+	{path: "max_unauthenticated_connections", def: "1000", allow: "1..1000000", reload: NewConnections,
+		help: "Client connections at a time that have not logged in yet."},
+	{path: "login_timeout", def: "30s", allow: "100ms..5m", reload: NewConnections,
+		help: "Time from accept to the end of the login."},
+	{path: "drain_timeout", def: "60s", allow: "0s..1h", reload: Live,
+		help: "How long a stop waits for transactions to end."},
+	{path: "allow_public_clients", def: "false", reload: NewConnections,
+		help: "Lets clients in from public addresses too."},
+	{path: "allowed_client_networks", derived: "loopback, private and link-local networks", reload: NewConnections,
+		help: "The only networks that clients may come from, such as 10.0.0.0/8."},
+	{path: "loops", def: "0", allow: "0..1024", reload: Restart,
+		help: "Event loops; 0 means one per core."},
+
+	{path: "log", reload: Live,
+		help: "What is logged, to standard error."},
+	{path: "log.level", def: "info", allow: "debug|info|warn|error", reload: Live,
+		help: "Lowest level that is logged."},
+	{path: "log.format", def: "json", allow: "json|console", reload: Restart,
+		help: "Shape of log lines."},
+	{path: "log.pin_digest", def: "false", reload: Live,
+		help: "Adds a digest of the statement, never its text, to the line that reports a pin."},
+
+	{path: "admin", reload: Restart,
+		help: "Listener for health, metrics and status."},
+	{path: "admin.listen", def: "127.0.0.1:9127", reload: Restart,
+		help: "Address of the admin listener, host:port; off for none."},
+	{path: "admin.allow_remote", def: "false", reload: Restart,
+		help: "Permits admin.listen to be another than a loopback address. There is no login on it."},
+	{path: "admin.pprof", def: "false", reload: Restart,
+		help: "Serves profiles under /debug/pprof/."},
+
+	{path: "secrets_dir", derived: "the folder of the configuration file", reload: Live,
+		help: "Folder against which relative names of secrets are resolved."},
+}
