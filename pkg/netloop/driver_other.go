@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build !linux
+
+package netloop
+
+import "errors"
+
+const bestDriver = DriverPortable
+
+func newEpoll(*Loop) (driver, error) { return nil, errors.ErrUnsupported }
+
+func closeSocket(int32) error { return errors.ErrUnsupported }
