@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+// Bench compares rdsproxy with PgBouncer on one machine, in one run.
+//
+//	go run ./test/bench                       everything; writes bench/latest.json; about a quarter of an hour
+//	go run ./test/bench -quick                a short look, under three minutes; writes nothing
+//	go run ./test/bench -figures 'pg.*.c100.*,pg.idle.*' -rounds 7
+//	go run ./test/bench -self-check -quick    PgBouncer against itself: how far apart equal programs come out
+//	go run ./test/bench -from bench/latest.json -plot docs -markdown
+//
+// It starts a PostgreSQL cluster of its own, PgBouncer and the daemon built from the working tree, and removes all of it at the end. How it
+// measures is described in docs/performance.md.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/rdsproxy/rdsproxy/test/bench/report"
+	"github.com/rdsproxy/rdsproxy/test/bench/rig"
+)
+
+type options struct {
+	plan
+	quick, selfCheck, noInstall, markdown bool
+	figures, out, from, plot, profile     string
+	rdsproxy, pgbouncer, pgbin            string
+}
+
+func main() {
+	o := parseFlags()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	err := run(ctx, o)
+	interrupted := ctx.Err() != nil
+	stop()
+	switch {
+	case interrupted:
+		fmt.Fprintln(os.Stderr, "bench: interrupted; everything is stopped and removed")
+		os.Exit(130)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func parseFlags() options {
+	o := options{plan: plan{warm: 500 * time.Millisecond, settle: 4 * time.Second, logins: 1000}}
+	flag.IntVar(&o.rounds, "rounds", 5, "paired rounds")
+	flag.IntVar(&o.seconds, "seconds", 3, "length of each load run")
+	flag.IntVar(&o.idleClients, "idle-clients", 5000, "clients of the memory figures")
+	flag.BoolVar(&o.quick, "quick", false, "one round, short runs, fewer figures; -rounds, -seconds and -figures still count if they are given")
+	flag.StringVar(&o.figures, "figures", "", "only experiments with a figure that fits one of these `patterns`, separated by commas")
+	flag.StringVar(&o.out, "out", "", "write the results to this `file` (a complete run: bench/latest.json)")
+	flag.StringVar(&o.from, "from", "", "measure nothing, read the results from this `file`")
+	flag.StringVar(&o.plot, "plot", "", "draw performance-*.svg into this `folder`")
+	flag.BoolVar(&o.markdown, "markdown", false, "print the table as Markdown")
+	flag.StringVar(&o.profile, "profile", "", "afterwards, profile both programs under each chosen load with perf, into this `folder`")
+	flag.BoolVar(&o.selfCheck, "self-check", false, "put PgBouncer in our place too, to see the spread of equal programs")
+	flag.StringVar(&o.rdsproxy, "rdsproxy", "", "use this `program` instead of building one")
+	flag.StringVar(&o.pgbouncer, "pgbouncer", "", "use this `program` instead of the newest PgBouncer")
+	flag.StringVar(&o.pgbin, "pgbin", "", "`folder` of PostgreSQL's programs")
+	flag.BoolVar(&o.noInstall, "no-install", false, "fetch nothing")
+	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "bench: unexpected argument %q\n", flag.Arg(0))
+		os.Exit(2)
+	}
+	given := map[string]bool{}
+	flag.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	o.complete(given)
+	return o
+}
+
+// quickFigures are those of a quick run: each kind once.
+const quickFigures = "pg.simple.*.throughput,pg.extended.c100.*,pg.prepared.c100.*,pg.simple_tls.c100.*,pg.login.*,pg.idle.*"
+
+// complete fills in what follows from the flags that were given.
+func (o *options) complete(given map[string]bool) {
+	if o.quick {
+		if !given["rounds"] {
+			o.rounds = 1
+		}
+		if !given["seconds"] {
+			o.seconds = 2
+		}
+		if !given["figures"] {
+			o.figures = quickFigures
+		}
+		o.settle, o.logins = 2*time.Second, 500
+	}
+	if o.out == "" && o.from == "" && o.figures == "" && !o.selfCheck {
+		o.out = filepath.Join("bench", "latest.json")
+	}
+}
+
+func run(ctx context.Context, o options) error {
+	if o.from != "" {
+		r, err := report.Read(o.from)
+		if err != nil {
+			return err
+		}
+		return show(r, o)
+	}
+	if o.rounds < 1 || o.seconds < 1 || o.idleClients < 1 {
+		return errors.New("-rounds, -seconds and -idle-clients must be 1 or more")
+	}
+	experiments, err := choose(o.experiments(), o.figures)
+	if err != nil {
+		return err
+	}
+	r, err := measureAll(ctx, o, experiments)
+	if len(r.Figures) == 0 {
+		return err
+	}
+	return errors.Join(err, show(r, o))
+}
+
+// show prints the results and writes the files that were asked for.
+func show(r report.Report, o options) error {
+	fmt.Println()
+	print := r.Table
+	if o.markdown {
+		print = r.Markdown
+	}
+	if err := print(os.Stdout); err != nil {
+		return err
+	}
+	if o.out != "" {
+		if err := r.Write(o.out); err != nil {
+			return err
+		}
+	}
+	if o.plot == "" {
+		return nil
+	}
+	var errs []error
+	for _, c := range report.Charts() {
+		if svg := r.SVG(c); svg != "" {
+			errs = append(errs, os.WriteFile(filepath.Join(o.plot, c.File), []byte(svg), 0o644))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func say(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "%s  %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
+}
+
+// measureAll prepares a run, makes it, and takes everything away again.
+func measureAll(ctx context.Context, o options, experiments []experiment) (_ report.Report, err error) {
+	if files, err := rig.RaiseOpenFiles(); err != nil || files < uint64(o.idleClients+500) {
+		return report.Report{}, fmt.Errorf("%d open files are allowed (%v): too few for %d idle clients", files, err, o.idleClients)
+	}
+	as, err := rig.Unprivileged()
+	if err != nil {
+		return report.Report{}, err
+	}
+	programs, err := rig.NewSpace("", as)
+	if err != nil {
+		return report.Report{}, err
+	}
+	defer func() { err = errors.Join(err, programs.Remove()) }()
+	b := &bench{as: as, say: say}
+	if err := b.prepare(ctx, o, programs); err != nil {
+		return report.Report{}, err
+	}
+	if b.pg, err = rig.StartPostgres(ctx, o.pgbin, as, roles(experiments)); err != nil {
+		return report.Report{}, err
+	}
+	defer func() { err = errors.Join(err, b.ours.stop(), b.peer.stop(), b.pg.Stop()) }()
+	say("%s against %s in front of PostgreSQL %s; about %v", b.ours.pooler.Name(), b.peer.pooler.Name(), b.pg.Version, estimate(experiments))
+	r := report.Report{Machine: machine(), Date: time.Now().UTC().Format(time.RFC3339), Versions: b.versions()}
+	runErr := b.run(ctx, experiments)
+	if ctx.Err() != nil {
+		return report.Report{}, ctx.Err()
+	}
+	figures, figErr := b.found.Figures()
+	r.Figures = figures
+	if o.profile != "" {
+		runErr = errors.Join(runErr, b.profile(ctx, o.profile, experiments))
+	}
+	return r, errors.Join(runErr, figErr)
+}
+
+// prepare finds or builds the two programs and makes the certificate.
+func (b *bench) prepare(ctx context.Context, o options, programs *rig.Space) (err error) {
+	if b.cert, err = rig.NewCertificate(time.Now()); err != nil {
+		return err
+	}
+	cache, err := rig.CacheDir()
+	if err != nil {
+		return err
+	}
+	peer, note, err := rig.FindPgBouncer(ctx, o.pgbouncer, cache, !o.noInstall, say)
+	if err != nil {
+		return err
+	}
+	if note != "" {
+		say("%s", note)
+	}
+	b.ours, b.peer = &side{label: "ours", pooler: peer}, &side{label: "peer", pooler: peer}
+	if o.selfCheck {
+		return nil
+	}
+	var ours *rig.RDSProxy
+	if o.rdsproxy != "" {
+		ours, err = rig.UseRDSProxy(o.rdsproxy, programs)
+	} else {
+		ours, err = rig.BuildRDSProxy(ctx, programs)
+	}
+	b.ours.pooler = ours
+	return err
+}
+
+func (b *bench) versions() map[string]string {
+	v := map[string]string{"postgresql": b.pg.Version, "go": strings.TrimPrefix(runtime.Version(), "go")}
+	for _, s := range []*side{b.ours, b.peer} {
+		switch p := s.pooler.(type) {
+		case *rig.PgBouncer:
+			v["pgbouncer"] = p.Version
+		case *rig.RDSProxy:
+			v["rdsproxy"] = p.Version
+		}
+	}
+	return v
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package rig
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// PgBouncer is the peer. Its program may live in a folder that holds a system of its own (Root).
+type PgBouncer struct {
+	Root    string // "" for the machine's own
+	Path    string // inside Root
+	Version string
+}
+
+// Name implements Pooler.
+func (p *PgBouncer) Name() string { return "PgBouncer " + p.Version }
+
+// Start implements Pooler.
+//
+// PgBouncer gets its best settings. Its list of users holds the verifiers that the database has stored: it then neither derives a key for
+// each login, as it would from a plain password, nor knows the password: it logs in to the database with the key it takes from the
+// client's login. Neither program logs logins.
+func (p *PgBouncer) Start(ctx context.Context, s Setup) (*Instance, error) {
+	parent := ""
+	if p.Root != "" {
+		parent = filepath.Join(p.Root, "tmp")
+	}
+	dir, err := NewSpace(parent, s.As)
+	if err != nil {
+		return nil, err
+	}
+	port, err := FreePort()
+	if err != nil {
+		return nil, errors.Join(err, dir.Remove())
+	}
+	ini, err := p.configure(ctx, s, dir, port)
+	if err != nil {
+		return nil, errors.Join(err, dir.Remove())
+	}
+	return run(ctx, s, dir, port, Program{
+		Name: p.Name(), Path: p.Path, Args: []string{ini}, Root: p.Root, As: s.As,
+		Stop: syscall.SIGQUIT, // at once; SIGTERM would wait for the clients
+	})
+}
+
+// configure writes the files and returns the path of the main one as PgBouncer will see it.
+func (p *PgBouncer) configure(ctx context.Context, s Setup, dir *Space, port int) (string, error) {
+	verifier, err := s.Postgres.Verifier(ctx, s.User)
+	if err != nil {
+		return "", err
+	}
+	inside := func(path string, err error) (string, error) {
+		return "/" + strings.TrimPrefix(strings.TrimPrefix(path, p.Root), "/"), err
+	}
+	users, err1 := inside(dir.Write("users", fmt.Appendf(nil, "%q %q\n", s.User, verifier)))
+	cert, err2 := inside(dir.Write("cert.pem", s.Cert.CertPEM))
+	key, err3 := inside(dir.Write("key.pem", s.Cert.KeyPEM))
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return "", err
+	}
+	return inside(dir.Write("pgbouncer.ini", fmt.Appendf(nil, pgbouncerIni,
+		Database, s.Postgres.Port, port, users, s.Pool, cert, key)))
+}
+
+const pgbouncerIni = `[databases]
+%[1]s = host=127.0.0.1 port=%[2]d dbname=%[1]s
+
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = %[3]d
+listen_backlog = 4096
+unix_socket_dir =
+auth_type = scram-sha-256
+auth_file = %[4]s
+pool_mode = transaction
+max_prepared_statements = 200
+default_pool_size = %[5]d
+max_client_conn = 12000
+client_tls_sslmode = allow
+client_tls_cert_file = %[6]s
+client_tls_key_file = %[7]s
+client_tls_ca_file = %[6]s
+server_tls_sslmode = disable
+log_connections = 0
+log_disconnections = 0
+`
+
+// FindPgBouncer looks for PgBouncer: at path if that is given, else the newest in the cache folder, which it fills if install is set and it
+// can, else the one that the machine has. note tells in a sentence why it is not the newest; it is empty if it is.
+func FindPgBouncer(ctx context.Context, path, cache string, install bool, say func(string, ...any)) (p *PgBouncer, note string, err error) {
+	if path != "" {
+		p, err = localPgBouncer(ctx, path)
+		return p, "", err
+	}
+	p, err = newestPgBouncer(ctx, cache, install, say)
+	if err == nil {
+		return p, "", nil
+	}
+	for _, path := range []string{"/usr/sbin/pgbouncer", "/usr/local/sbin/pgbouncer", "/usr/local/bin/pgbouncer", "/opt/homebrew/bin/pgbouncer"} {
+		if _, statErr := os.Stat(path); statErr != nil {
+			continue
+		}
+		if p, localErr := localPgBouncer(ctx, path); localErr == nil {
+			return p, fmt.Sprintf("the newest PgBouncer is not to be had (%v); comparing with the machine's own %s", err, p.Version), nil
+		}
+	}
+	return nil, "", fmt.Errorf("no PgBouncer to compare with: %w", err)
+}
+
+func localPgBouncer(ctx context.Context, path string) (*PgBouncer, error) {
+	version, err := versionOf(ctx, path, "--version")
+	return &PgBouncer{Path: path, Version: version}, err
+}
