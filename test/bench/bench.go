@@ -59,10 +59,17 @@ func poolRoles(label string, experiments []experiment) []string {
 func freshRole(label string) string          { return label + "_fresh" }
 func poolRole(label string, pool int) string { return fmt.Sprintf("%s_pool%d", label, pool) }
 
-// shared gives the side's process with that many database connections; it is started at the first call and lives until stop.
+// shared gives the side's process with that many database connections. It is started at the first call and lives until stop; one that has
+// died is replaced (the measurement in which it died has failed, the others need not).
 func (s *side) shared(ctx context.Context, b *bench, pool int) (*rig.Instance, error) {
 	if i := s.pools[pool]; i != nil {
-		return i, i.Failed()
+		if i.Failed() == nil {
+			return i, nil
+		}
+		delete(s.pools, pool)
+		if err := i.Stop(); err != nil {
+			return nil, err
+		}
 	}
 	i, err := s.start(ctx, b, poolRole(s.label, pool), pool)
 	if err != nil {

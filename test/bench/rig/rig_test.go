@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package rig
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestFirstNumber(t *testing.T) {
+	for in, want := range map[string]string{
+		"postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n": "15.18",
+		"PgBouncer 1.26.1\nlibevent 2.1.13-stable\n":             "1.26.1",
+		"": "unknown", "no digits": "unknown",
+	} {
+		if got := firstNumber(in); got != want {
+			t.Errorf("firstNumber(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestMajorIn(t *testing.T) {
+	for in, want := range map[string]int{
+		"/usr/lib/postgresql/9/bin/postgres": 9, "/usr/lib/postgresql/17/bin/postgres": 17, "/usr/lib/postgresql/x/bin/postgres": 0,
+	} {
+		if got := majorIn(in); got != want {
+			t.Errorf("majorIn(%q) = %d, want %d", in, got, want)
+		}
+	}
+}
+
+func TestTailKeepsTheEnd(t *testing.T) {
+	var tl tail
+	for i := range 3000 {
+		if n, err := fmt.Fprintf(&tl, "line %d\n", i); err != nil || n == 0 {
+			t.Fatal(n, err)
+		}
+	}
+	got := tl.String()
+	if len(got) > tailSize || !strings.HasSuffix(got, "line 2998\nline 2999") {
+		t.Errorf("%d bytes, ending in %q", len(got), got[max(0, len(got)-20):])
+	}
+}
+
+func TestSourceStaysOnLoopback(t *testing.T) {
+	perAddress := map[string]int{}
+	for n := range 20_000 {
+		ip := source(n)
+		if !ip.IsLoopback() {
+			t.Fatalf("client %d comes from %v", n, ip)
+		}
+		perAddress[ip.String()]++
+	}
+	for ip, n := range perAddress {
+		if n > 28_000 {
+			t.Errorf("%d clients from %s", n, ip)
+		}
+	}
+}
+
+func TestEach(t *testing.T) {
+	seen := make([]bool, 1000) // each element is touched by one call only
+	if err := each(context.Background(), len(seen), func(_ context.Context, k int) error {
+		seen[k] = true
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for k, ok := range seen {
+		if !ok {
+			t.Fatalf("%d was left out", k)
+		}
+	}
+	boom := errors.New("boom")
+	if err := each(context.Background(), 1000, func(_ context.Context, k int) error {
+		if k == 10 {
+			return boom
+		}
+		return nil
+	}); !errors.Is(err, boom) {
+		t.Errorf("error = %v", err)
+	}
+}
+
+func TestSpace(t *testing.T) {
+	s, err := NewSpace(t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, err := s.Write("secret", []byte("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", st.Mode(), err)
+	}
+	if err := s.Remove(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(s.Dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("after Remove: %v", err)
+	}
+}
+
+func TestCertificate(t *testing.T) {
+	c, err := NewCertificate(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := tls.X509KeyPair(c.CertPEM, c.KeyPEM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pair.Leaf.VerifyHostname("127.0.0.1"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestChildThatEndsWhileStarting(t *testing.T) {
+	c, err := Start(Program{Name: "broken", Path: "/bin/sh", Args: []string{"-c", "echo no such file >&2; exit 3"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = c.Await(context.Background(), time.Minute, func(context.Context) error { return errors.New("not yet") })
+	if err == nil || !strings.Contains(err.Error(), "no such file") || !strings.Contains(err.Error(), "exit status 3") {
+		t.Errorf("error = %v", err)
+	}
+	if err := c.Failed(); err == nil {
+		t.Error("Failed gave no error")
+	}
+	c.Stop()
+}
+
+func TestChildStops(t *testing.T) {
+	c, err := Start(Program{Name: "sleeper", Path: "/bin/sh", Args: []string{"-c", "exec sleep 60"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Await(context.Background(), time.Minute, func(context.Context) error { return nil }); err != nil {
+		t.Error(err)
+	}
+	if err := c.Failed(); err != nil {
+		t.Error(err)
+	}
+	c.Stop()
+	if err := syscall.Kill(c.PID(), 0); !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("after Stop: %v", err)
+	}
+	c.Stop()
+}
+
+func TestConfigurationsNameWhatTheyAreGiven(t *testing.T) {
+	s, err := NewSpace(t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := (&RDSProxy{}).configure(Setup{Postgres: &Postgres{Port: 5433}, User: "u1", Pool: 20}, s, 6001)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"listen: 127.0.0.1:6001", "writer: 127.0.0.1:5433", "max_connections_percent: 20\n", "user: u1"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("the configuration lacks %q:\n%s", want, text)
+		}
+	}
+	if strings.Contains(string(text), Password) || strings.Contains(string(text), "%!") {
+		t.Errorf("the configuration holds what it must not:\n%s", text)
+	}
+}
