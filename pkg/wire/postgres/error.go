@@ -5,6 +5,7 @@ package postgres
 import (
 	"bytes"
 	"strings"
+	"unicode"
 )
 
 // Severities of ErrorResponse and NoticeResponse, as field V has them (never translated).
@@ -41,7 +42,7 @@ func (e *Error) Error() string {
 	b.WriteString(e.Severity)
 	b.WriteString(": ")
 	for _, r := range e.Message {
-		if r < ' ' || r == 0x7f {
+		if !unicode.IsPrint(r) {
 			r = ' '
 		}
 		b.WriteRune(r)

@@ -138,13 +138,11 @@ func (p *optionParser) argument(sw byte, arg, word string) error {
 	case 'd':
 		p.debug(arg)
 	case 'f', 't':
-		name, ok := planSwitches[arg]
-		value := "false"
+		name, value := planSwitch(arg), "false"
 		if sw == 't' {
-			name, ok = statSwitch(arg)
-			value = "true"
+			name, value = statSwitch(arg), "true"
 		}
-		if !ok {
+		if name == "" {
 			return errArgument(word)
 		}
 		p.settings = append(p.settings, Setting{name, value})
@@ -173,29 +171,44 @@ func (p *optionParser) assignment(sw byte, arg string) error {
 	return nil
 }
 
-// planSwitches are the arguments of -f.
-var planSwitches = map[string]string{
-	"s": "enable_seqscan",
-	"i": "enable_indexscan",
-	"o": "enable_indexonlyscan",
-	"b": "enable_bitmapscan",
-	"t": "enable_tidscan",
-	"n": "enable_nestloop",
-	"m": "enable_mergejoin",
-	"h": "enable_hashjoin",
+// planSwitch reads the argument of -f, of which only the first letter counts. It returns the parameter's name, or
+// nothing.
+func planSwitch(arg string) string {
+	if arg == "" {
+		return ""
+	}
+	switch arg[0] {
+	case 's':
+		return "enable_seqscan"
+	case 'i':
+		return "enable_indexscan"
+	case 'o':
+		return "enable_indexonlyscan"
+	case 'b':
+		return "enable_bitmapscan"
+	case 't':
+		return "enable_tidscan"
+	case 'n':
+		return "enable_nestloop"
+	case 'm':
+		return "enable_mergejoin"
+	case 'h':
+		return "enable_hashjoin"
+	}
+	return ""
 }
 
 // statSwitch reads the argument of -t: "pa…" for the parser, "pl…" for the planner, "e…" for the executor.
-func statSwitch(arg string) (string, bool) {
+func statSwitch(arg string) string {
 	switch {
 	case strings.HasPrefix(arg, "pa"):
-		return "log_parser_stats", true
+		return "log_parser_stats"
 	case strings.HasPrefix(arg, "pl"):
-		return "log_planner_stats", true
+		return "log_planner_stats"
 	case strings.HasPrefix(arg, "e"):
-		return "log_executor_stats", true
+		return "log_executor_stats"
 	}
-	return "", false
+	return ""
 }
 
 // debug reads the argument of -d, a level from 0 to 5.
