@@ -129,11 +129,11 @@ func run(ctx context.Context, o options) error {
 // show prints the results and writes the files that were asked for.
 func show(r report.Report, o options) error {
 	fmt.Println()
-	print := r.Table
+	table := r.Table
 	if o.markdown {
-		print = r.Markdown
+		table = r.Markdown
 	}
-	if err := print(os.Stdout); err != nil {
+	if err := table(os.Stdout); err != nil {
 		return err
 	}
 	if o.out != "" {

@@ -6,6 +6,7 @@ package rig
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -32,12 +33,12 @@ type Load struct {
 }
 
 // Pgbench runs the load against the instance and measures the instance's process meanwhile.
-func Pgbench(ctx context.Context, pg *Postgres, i *Instance, l Load) (measure.Throughput, error) {
+func Pgbench(ctx context.Context, pg *Postgres, i *Instance, l Load) (_ measure.Throughput, err error) {
 	dir, err := os.MkdirTemp("", "rdsproxy-bench-")
 	if err != nil {
 		return measure.Throughput{}, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	watched, stopWatch := context.WithCancel(ctx)
 	var samples []measure.Sample
 	var watch errgroup.Group

@@ -123,5 +123,5 @@ drain_timeout: 0s
 log:
   level: warn
 admin:
-  listen: ""
+  listen: "off"
 `

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/rdsproxy/rdsproxy/pkg/config"
 )
 
 func TestFirstNumber(t *testing.T) {
@@ -175,6 +177,9 @@ func TestConfigurationsNameWhatTheyAreGiven(t *testing.T) {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("the configuration lacks %q:\n%s", want, text)
 		}
+	}
+	if _, err := config.Parse(config.Options{File: file}); err != nil {
+		t.Errorf("the daemon would refuse it: %v", err)
 	}
 	if strings.Contains(string(text), Password) || strings.Contains(string(text), "%!") {
 		t.Errorf("the configuration holds what it must not:\n%s", text)

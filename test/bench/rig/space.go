@@ -88,15 +88,6 @@ func (s *Space) Write(name string, content []byte) (string, error) {
 	return path, s.give(path)
 }
 
-// MkdirAll creates a folder inside, and returns its path.
-func (s *Space) Mkdir(name string) (string, error) {
-	path := s.Path(name)
-	if err := os.Mkdir(path, 0o700); err != nil {
-		return "", err
-	}
-	return path, s.give(path)
-}
-
 func (s *Space) give(path string) error {
 	if s.as == nil {
 		return nil
