@@ -148,7 +148,10 @@ func (g *Group) dialSucceeded(d *DialAttempt, c *Conn, out []Action) []Action {
 	}
 	g.setState(c, connDedicated)
 	w := d.waiter
-	if w == nil {
+	switch {
+	case d.gen != p.gen:
+		return g.close(c, CloseRetired, out)
+	case w == nil:
 		return g.close(c, CloseUnwanted, out)
 	}
 	g.dequeue(w)
