@@ -17,7 +17,7 @@ import (
 // bench is one run: the database, the two programs side by side, and what was measured.
 type bench struct {
 	pg    *rig.Postgres
-	cert  rig.Certificate
+	tls   *rig.Identity
 	as    *rig.Account
 	ours  *side
 	peer  *side
@@ -88,7 +88,7 @@ func (s *side) fresh(ctx context.Context, b *bench, pool int) (*rig.Instance, er
 }
 
 func (s *side) start(ctx context.Context, b *bench, role string, pool int) (*rig.Instance, error) {
-	return s.pooler.Start(ctx, rig.Setup{Postgres: b.pg, Cert: b.cert, As: b.as, User: role, Pool: pool})
+	return s.pooler.Start(ctx, rig.Setup{Postgres: b.pg, TLS: b.tls, As: b.as, User: role, Pool: pool})
 }
 
 // stop ends the side's processes.

@@ -29,13 +29,14 @@ import (
 
 	"github.com/rdsproxy/rdsproxy/test/bench/report"
 	"github.com/rdsproxy/rdsproxy/test/bench/rig"
+	"github.com/rdsproxy/rdsproxy/test/pgserver"
 )
 
 type options struct {
 	plan
 	quick, selfCheck, noInstall, markdown bool
 	figures, out, from, plot, profile     string
-	rdsproxy, pgbouncer, pgbin            string
+	rdsproxy, pgbouncer                   string
 }
 
 func main() {
@@ -69,7 +70,6 @@ func parseFlags() options {
 	flag.BoolVar(&o.selfCheck, "self-check", false, "put PgBouncer in our place too, to see the spread of equal programs")
 	flag.StringVar(&o.rdsproxy, "rdsproxy", "", "use this `program` instead of building one")
 	flag.StringVar(&o.pgbouncer, "pgbouncer", "", "use this `program` instead of the newest PgBouncer")
-	flag.StringVar(&o.pgbin, "pgbin", "", "`folder` of PostgreSQL's programs")
 	flag.BoolVar(&o.noInstall, "no-install", false, "fetch nothing")
 	flag.Parse()
 	if flag.NArg() > 0 {
@@ -175,7 +175,7 @@ func measureAll(ctx context.Context, o options, experiments []experiment) (_ rep
 	if err := b.prepare(ctx, o, programs); err != nil {
 		return report.Report{}, err
 	}
-	if b.pg, err = rig.StartPostgres(ctx, o.pgbin, as, roles(experiments)); err != nil {
+	if b.pg, err = rig.StartPostgres(ctx, roles(experiments)); err != nil {
 		return report.Report{}, err
 	}
 	defer func() { err = errors.Join(err, b.ours.stop(), b.peer.stop(), b.pg.Stop()) }()
@@ -195,10 +195,10 @@ func measureAll(ctx context.Context, o options, experiments []experiment) (_ rep
 
 // prepare finds or builds the two programs and makes the certificate.
 func (b *bench) prepare(ctx context.Context, o options, programs *rig.Space) (err error) {
-	if b.cert, err = rig.NewCertificate(time.Now()); err != nil {
+	if b.tls, err = rig.NewIdentity(); err != nil {
 		return err
 	}
-	cache, err := rig.CacheDir()
+	cache, err := pgserver.CacheDir()
 	if err != nil {
 		return err
 	}

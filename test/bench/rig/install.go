@@ -15,15 +15,6 @@ import (
 	"syscall"
 )
 
-// CacheDir is the folder outside the checkout that keeps what was downloaded: $RDSPROXY_CACHE, else rdsproxy in the user's cache folder.
-func CacheDir() (string, error) {
-	if d := os.Getenv("RDSPROXY_CACHE"); d != "" {
-		return filepath.Abs(d)
-	}
-	d, err := os.UserCacheDir()
-	return filepath.Join(d, "rdsproxy"), err
-}
-
 // newestPgBouncer gives the PgBouncer of Debian unstable from a folder in the cache that holds a small system, and makes that folder if it is
 // missing and install is set. It needs root: to make the folder and to run a program with it as its root.
 func newestPgBouncer(ctx context.Context, cache string, install bool, say func(string, ...any)) (*PgBouncer, error) {

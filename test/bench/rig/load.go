@@ -70,7 +70,7 @@ func pgbench(ctx context.Context, pg *Postgres, i *Instance, l Load, dir string)
 	ssl := []string{"PGSSLMODE=disable"}
 	if l.TLS {
 		root := filepath.Join(dir, "root.pem")
-		if err := os.WriteFile(root, i.cert.CertPEM, 0o600); err != nil {
+		if err := os.WriteFile(root, i.tls.Authority.CertPEM, 0o600); err != nil {
 			return err
 		}
 		ssl = []string{"PGSSLMODE=verify-ca", "PGSSLROOTCERT=" + root}

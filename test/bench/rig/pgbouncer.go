@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/rdsproxy/rdsproxy/test/pgserver"
 )
 
 // PgBouncer is the peer. Its program may live in a folder that holds a system of its own (Root).
@@ -38,7 +40,7 @@ func (p *PgBouncer) Start(ctx context.Context, s Setup) (*Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	port, err := FreePort()
+	port, err := pgserver.FreePort("127.0.0.1")
 	if err != nil {
 		return nil, errors.Join(err, dir.Remove())
 	}
@@ -62,8 +64,8 @@ func (p *PgBouncer) configure(ctx context.Context, s Setup, dir *Space, port int
 		return "/" + strings.TrimPrefix(strings.TrimPrefix(path, p.Root), "/"), err
 	}
 	users, err1 := inside(dir.Write("users", fmt.Appendf(nil, "%q %q\n", s.User, verifier)))
-	cert, err2 := inside(dir.Write("cert.pem", s.Cert.CertPEM))
-	key, err3 := inside(dir.Write("key.pem", s.Cert.KeyPEM))
+	cert, err2 := inside(dir.Write("cert.pem", s.TLS.Server.CertPEM))
+	key, err3 := inside(dir.Write("key.pem", s.TLS.Server.KeyPEM))
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return "", err
 	}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/rdsproxy/rdsproxy/test/certs"
 )
 
 // Pooler is a program under test.
@@ -26,10 +28,26 @@ type Pooler interface {
 // Setup is what both programs are told: the same for both, but for the user, which tells their database connections apart.
 type Setup struct {
 	Postgres *Postgres
-	Cert     Certificate
+	TLS      *Identity
 	As       *Account
 	User     string // role that clients log in with, and that the pooler uses towards the database
 	Pool     int    // database connections at most
+}
+
+// Identity is the certificate that a pooler shows to its clients, with the authority that signed it.
+type Identity struct {
+	Authority *certs.Authority
+	Server    certs.Pair
+}
+
+// NewIdentity makes an authority and a certificate for localhost, both with P-256 keys and valid for a day.
+func NewIdentity() (*Identity, error) {
+	a, err := certs.NewAuthority("rdsproxy benchmark")
+	if err != nil {
+		return nil, err
+	}
+	pair, err := a.Issue(certs.Request{})
+	return &Identity{Authority: a, Server: pair}, err
 }
 
 // Instance is a running pooler.
@@ -37,7 +55,7 @@ type Instance struct {
 	*Child
 	Port int
 	User string
-	cert Certificate
+	tls  *Identity
 	dir  *Space
 }
 
@@ -51,7 +69,7 @@ func (i *Instance) Stop() error {
 
 // run starts the program, waits until it lets the user in, and wraps both into an instance that owns dir.
 func run(ctx context.Context, s Setup, dir *Space, port int, p Program) (*Instance, error) {
-	i := &Instance{Port: port, User: s.User, cert: s.Cert, dir: dir}
+	i := &Instance{Port: port, User: s.User, tls: s.TLS, dir: dir}
 	var err error
 	if i.Child, err = Start(p); err != nil {
 		return nil, errors.Join(err, dir.Remove())
@@ -80,7 +98,7 @@ func (i *Instance) Dialer(withTLS bool, source net.IP) func(context.Context) (*p
 		}
 		cfg.RuntimeParams = map[string]string{}
 		if withTLS {
-			cfg.TLSConfig = &tls.Config{RootCAs: i.cert.Pool, ServerName: "localhost", MinVersion: tls.VersionTLS12}
+			cfg.TLSConfig = &tls.Config{RootCAs: i.tls.Authority.Pool(), ServerName: "localhost", MinVersion: tls.VersionTLS12}
 		}
 		d := &net.Dialer{}
 		if source != nil {

@@ -10,13 +10,13 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/rdsproxy/rdsproxy/test/pgserver"
 )
 
 // MaxConnections is max_connections of the cluster. It is a round number because rdsproxy's pool is a percentage of it.
@@ -33,61 +33,52 @@ type Postgres struct {
 	Port    int
 	Version string
 
-	child *Child
-	space *Space
-	bin   string // folder of the server's programs
-	admin *pgconn.PgConn
+	server *pgserver.Server
+	admin  *pgx.Conn
+	tools  string // folder of the client programs
 }
 
-// StartPostgres makes and starts a cluster with a login role for each of users. bin is the folder of its programs; "" searches.
-func StartPostgres(ctx context.Context, bin string, as *Account, users []string) (_ *Postgres, err error) {
-	if bin == "" {
-		if bin, err = findPostgres(); err != nil {
-			return nil, err
-		}
-	}
-	space, err := NewSpace("", as)
+// StartPostgres makes and starts a cluster of the distribution's version with a login role for each of users.
+func StartPostgres(ctx context.Context, users []string) (_ *Postgres, err error) {
+	tools, err := pgserver.Tools(ctx)
 	if err != nil {
 		return nil, err
 	}
-	p := &Postgres{space: space, bin: bin}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, p.Stop())
-		}
-	}()
-	if p.Version, err = versionOf(ctx, filepath.Join(bin, "postgres"), "--version"); err != nil {
+	o := pgserver.Options{
+		Databases: []string{Database},
+		Settings: map[string]string{
+			"max_connections": strconv.Itoa(MaxConnections), "shared_buffers": "256MB", // all of the data
+			"synchronous_commit": "off", "autovacuum": "off", "jit": "off",
+		},
+	}
+	for _, u := range users {
+		o.Roles = append(o.Roles, pgserver.Role{Name: u, Password: Password, Attributes: "IN ROLE pg_read_all_data"})
+	}
+	server, err := pgserver.Launch(ctx, o)
+	if err != nil {
 		return nil, err
 	}
-	if err := p.create(ctx); err != nil {
-		return nil, err
+	p := &Postgres{Port: server.Port, server: server, tools: tools.BinDir}
+	if err := p.load(ctx); err != nil {
+		return nil, errors.Join(err, p.Stop())
 	}
-	if err := p.start(ctx); err != nil {
-		return nil, err
-	}
-	return p, p.load(ctx, users)
+	return p, nil
 }
 
-// findPostgres looks for the newest server that Debian's and Ubuntu's packages have installed, then for one in the search path.
-func findPostgres() (string, error) {
-	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
-	if err != nil {
-		return "", err
+// load makes pgbench's tables at scale 10, a million accounts.
+func (p *Postgres) load(ctx context.Context) (err error) {
+	if p.Version, err = versionOf(ctx, filepath.Join(p.server.BinDir, "postgres"), "--version"); err != nil {
+		return err
 	}
-	if len(found) > 0 {
-		return filepath.Dir(slices.MaxFunc(found, func(a, b string) int { return majorIn(a) - majorIn(b) })), nil
+	if p.admin, err = p.server.Connect(ctx); err != nil {
+		return err
 	}
-	path, err := exec.LookPath("postgres")
-	if err != nil {
-		return "", errors.New("PostgreSQL is not installed (package postgresql on Debian and Ubuntu)")
+	cmd := exec.CommandContext(ctx, p.Program("pgbench"), "-i", "-q", "-s", "10",
+		"-h", p.server.Dir, "-p", strconv.Itoa(p.Port), "-U", pgserver.Superuser, Database)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("pgbench -i: %w\n%s", err, lastBytes(out, 1000))
 	}
-	return filepath.Dir(path), nil
-}
-
-// majorIn reads the version out of /usr/lib/postgresql/VERSION/bin/postgres.
-func majorIn(path string) int {
-	n, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(path)))) // anything else sorts first
-	return n
+	return nil
 }
 
 // versionOf runs a program's version command and gives the first word of its output that begins with a digit.
@@ -108,88 +99,19 @@ func firstNumber(s string) string {
 	return "unknown"
 }
 
-func (p *Postgres) create(ctx context.Context) error {
-	cmd := exec.CommandContext(ctx, filepath.Join(p.bin, "initdb"), "-D", p.space.Path("data"), "-U", "admin", "-E", "UTF8",
-		"--locale=C", "--no-sync", "--auth-local=trust", "--auth-host=scram-sha-256")
-	cmd.Dir = "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: p.space.as.credential()}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("initdb: %w\n%s", err, out)
-	}
-	return nil
-}
-
-func (p *Postgres) start(ctx context.Context) (err error) {
-	if p.Port, err = FreePort(); err != nil {
-		return err
-	}
-	args := []string{"-D", p.space.Path("data")}
-	for _, s := range []string{
-		"listen_addresses=127.0.0.1", "port=" + strconv.Itoa(p.Port), "unix_socket_directories=" + p.space.Dir,
-		"max_connections=" + strconv.Itoa(MaxConnections), "password_encryption=scram-sha-256", "ssl=off",
-		"fsync=off", "synchronous_commit=off", "full_page_writes=off", "autovacuum=off", "jit=off", "shared_buffers=128MB",
-	} {
-		args = append(args, "-c", s)
-	}
-	// SIGQUIT: an immediate shutdown; there is nothing in it to keep.
-	p.child, err = Start(Program{Name: "PostgreSQL", Path: filepath.Join(p.bin, "postgres"), Args: args, As: p.space.as, Stop: syscall.SIGQUIT})
-	if err != nil {
-		return err
-	}
-	return p.child.Await(ctx, 20*time.Second, func(ctx context.Context) error {
-		p.admin, err = pgconn.Connect(ctx, fmt.Sprintf("host=%s port=%d user=admin dbname=postgres", p.space.Dir, p.Port))
-		return err
-	})
-}
-
-// load makes the roles and pgbench's tables, at scale 10: a million accounts, all of them in memory.
-func (p *Postgres) load(ctx context.Context, users []string) error {
-	if err := p.exec(ctx, "CREATE DATABASE "+Database); err != nil {
-		return err
-	}
-	for _, u := range users {
-		if err := p.exec(ctx, fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD '%s' IN ROLE pg_read_all_data", u, Password)); err != nil {
-			return err
-		}
-	}
-	cmd := exec.CommandContext(ctx, p.Program("pgbench"), "-i", "-q", "-s", "10",
-		"-h", p.space.Dir, "-p", strconv.Itoa(p.Port), "-U", "admin", Database)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("pgbench -i: %w\n%s", err, out)
-	}
-	return nil
-}
-
-func (p *Postgres) exec(ctx context.Context, sql string) error {
-	return p.admin.Exec(ctx, sql).Close()
-}
-
 // Program is the path of a client program that comes with the server.
-func (p *Postgres) Program(name string) string { return filepath.Join(p.bin, name) }
+func (p *Postgres) Program(name string) string { return filepath.Join(p.tools, name) }
 
 // Verifier is the SCRAM secret that the cluster has stored for a role.
-func (p *Postgres) Verifier(ctx context.Context, user string) (string, error) {
-	return p.value(ctx, "SELECT rolpassword FROM pg_authid WHERE rolname = $1", user)
+func (p *Postgres) Verifier(ctx context.Context, user string) (verifier string, err error) {
+	err = p.admin.QueryRow(ctx, "SELECT rolpassword FROM pg_authid WHERE rolname = $1", user).Scan(&verifier)
+	return verifier, err
 }
 
 // Connections counts the connections that a role has open now.
-func (p *Postgres) Connections(ctx context.Context, user string) (int, error) {
-	v, err := p.value(ctx, "SELECT count(*) FROM pg_stat_activity WHERE usename = $1", user)
-	if err != nil {
-		return 0, err
-	}
-	return strconv.Atoi(v)
-}
-
-func (p *Postgres) value(ctx context.Context, sql, arg string) (string, error) {
-	r := p.admin.ExecParams(ctx, sql, [][]byte{[]byte(arg)}, nil, nil, nil).Read()
-	if r.Err != nil {
-		return "", r.Err
-	}
-	if len(r.Rows) != 1 {
-		return "", fmt.Errorf("%d rows for %q", len(r.Rows), arg)
-	}
-	return string(r.Rows[0][0]), nil
+func (p *Postgres) Connections(ctx context.Context, user string) (n int, err error) {
+	err = p.admin.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE usename = $1", user).Scan(&n)
+	return n, err
 }
 
 // Stop ends the server and removes the cluster.
@@ -199,8 +121,5 @@ func (p *Postgres) Stop() error {
 		defer cancel()
 		_ = p.admin.Close(ctx) // the server is about to go anyway
 	}
-	if p.child != nil {
-		p.child.Stop()
-	}
-	return p.space.Remove()
+	return p.server.Close()
 }

@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/rdsproxy/rdsproxy/test/pgserver"
 )
 
 // RDSProxy is the program of this repository.
@@ -64,7 +66,7 @@ func (r *RDSProxy) Start(ctx context.Context, s Setup) (*Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	port, err := FreePort()
+	port, err := pgserver.FreePort("127.0.0.1")
 	if err != nil {
 		return nil, errors.Join(err, dir.Remove())
 	}
@@ -85,8 +87,8 @@ func (r *RDSProxy) configure(s Setup, dir *Space, port int) (string, error) {
 		return "", err
 	}
 	secretFile, err1 := dir.Write("secret.json", secret)
-	cert, err2 := dir.Write("cert.pem", s.Cert.CertPEM)
-	key, err3 := dir.Write("key.pem", s.Cert.KeyPEM)
+	cert, err2 := dir.Write("cert.pem", s.TLS.Server.CertPEM)
+	key, err3 := dir.Write("key.pem", s.TLS.Server.KeyPEM)
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return "", err
 	}

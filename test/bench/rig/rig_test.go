@@ -6,7 +6,6 @@ package rig
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"os"
@@ -26,16 +25,6 @@ func TestFirstNumber(t *testing.T) {
 	} {
 		if got := firstNumber(in); got != want {
 			t.Errorf("firstNumber(%q) = %q, want %q", in, got, want)
-		}
-	}
-}
-
-func TestMajorIn(t *testing.T) {
-	for in, want := range map[string]int{
-		"/usr/lib/postgresql/9/bin/postgres": 9, "/usr/lib/postgresql/17/bin/postgres": 17, "/usr/lib/postgresql/x/bin/postgres": 0,
-	} {
-		if got := majorIn(in); got != want {
-			t.Errorf("majorIn(%q) = %d, want %d", in, got, want)
 		}
 	}
 }
@@ -113,20 +102,6 @@ func TestSpace(t *testing.T) {
 	}
 }
 
-func TestCertificate(t *testing.T) {
-	c, err := NewCertificate(time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	pair, err := tls.X509KeyPair(c.CertPEM, c.KeyPEM)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := pair.Leaf.VerifyHostname("127.0.0.1"); err != nil {
-		t.Error(err)
-	}
-}
-
 func TestChildThatEndsWhileStarting(t *testing.T) {
 	c, err := Start(Program{Name: "broken", Path: "/bin/sh", Args: []string{"-c", "echo no such file >&2; exit 3"}})
 	if err != nil {
@@ -165,7 +140,11 @@ func TestConfigurationsNameWhatTheyAreGiven(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, err := (&RDSProxy{}).configure(Setup{Postgres: &Postgres{Port: 5433}, User: "u1", Pool: 20}, s, 6001)
+	id, err := NewIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := (&RDSProxy{}).configure(Setup{Postgres: &Postgres{Port: 5433}, TLS: id, User: "u1", Pool: 20}, s, 6001)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,22 +5,12 @@
 package rig
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
-	"fmt"
-	"math/big"
-	"net"
 	"os"
 	"os/user"
 	"path/filepath"
 	"strconv"
 	"syscall"
-	"time"
 )
 
 // Account is the unprivileged user that servers run as. A nil Account is the present user.
@@ -95,17 +85,6 @@ func (s *Space) give(path string) error {
 	return os.Chown(path, int(s.as.UID), int(s.as.GID))
 }
 
-// FreePort finds a TCP port of the loopback address that nobody listens on. Another program may take it before it is used; with the
-// kernel's way of handing out ports in turn that is unlikely, and the server that finds it taken says so.
-func FreePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	return port, l.Close()
-}
-
 // RaiseOpenFiles lifts the limit of open files to what is allowed, for this program and for the children it starts from now on (the
 // language's runtime otherwise gives children back the limit it found), and returns the limit.
 func RaiseOpenFiles() (uint64, error) {
@@ -115,42 +94,4 @@ func RaiseOpenFiles() (uint64, error) {
 	}
 	l.Cur = l.Max
 	return l.Cur, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &l)
-}
-
-// Certificate is a self-signed server certificate for 127.0.0.1 and localhost.
-type Certificate struct {
-	CertPEM, KeyPEM []byte
-	Pool            *x509.CertPool
-}
-
-// NewCertificate makes a certificate with a P-256 key that is valid for a day.
-func NewCertificate(now time.Time) (Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return Certificate{}, err
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "rdsproxy benchmark"},
-		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"},
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, IsCA: true, BasicConstraintsValid: true,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		return Certificate{}, err
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return Certificate{}, err
-	}
-	c := Certificate{
-		CertPEM: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		KeyPEM:  pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}),
-		Pool:    x509.NewCertPool(),
-	}
-	if !c.Pool.AppendCertsFromPEM(c.CertPEM) {
-		return Certificate{}, fmt.Errorf("the certificate just made cannot be read back")
-	}
-	return c, nil
 }
