@@ -31,7 +31,7 @@ func CacheDir() (string, error) {
 		}
 		dir = filepath.Join(base, "rdsproxy-test")
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // the servers' user must read it
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("cache folder, set %s to another: %w", cacheEnv, err)
 	}
 	return dir, nil

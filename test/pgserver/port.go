@@ -16,7 +16,7 @@ import (
 func FreePort(host string) (int, error) {
 	var last error
 	for range 100 {
-		port := 12000 + rand.IntN(20000) //nolint:gosec // no secret
+		port := 12000 + rand.IntN(20000)
 		l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
 		if err != nil {
 			last = err
