@@ -42,9 +42,8 @@ type epoll struct {
 	loop   *Loop
 	fd     int
 	wakeFd int
-	events [maxEvents]unix.EpollEvent
 	buf    []byte
-	waiter waiter
+	waiter *waiter
 
 	msg unix.Msghdr // for writes in two pieces
 	iov [2]unix.Iovec
@@ -60,21 +59,27 @@ func newEpoll(l *Loop) (driver, error) {
 		_ = unix.Close(fd)
 		return nil, os.NewSyscallError("eventfd", err)
 	}
+	d := &epoll{loop: l, fd: fd, wakeFd: wakeFd, buf: make([]byte, readSize)}
 	// Edge-triggered: each write is an event and nobody need read the counter.
 	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: wakeSlot}
-	if err := unix.EpollCtl(fd, unix.EPOLL_CTL_ADD, wakeFd, &ev); err != nil {
+	err = os.NewSyscallError("epoll_ctl", unix.EpollCtl(fd, unix.EPOLL_CTL_ADD, wakeFd, &ev))
+	if err == nil {
+		err = os.NewSyscallError("fcntl", unix.SetNonblock(fd, true)) // for os.NewFile
+	}
+	if err != nil {
 		_ = unix.Close(fd)
 		_ = unix.Close(wakeFd)
-		return nil, os.NewSyscallError("epoll_ctl", err)
+		return nil, err
 	}
-	d := &epoll{loop: l, fd: fd, wakeFd: wakeFd, buf: make([]byte, readSize)}
-	d.waiter.init(l.opts.wait)
+	if d.waiter, err = newWaiter(fd, l.opts.wait); err != nil {
+		_ = unix.Close(wakeFd)
+		return nil, err
+	}
 	return d, nil
 }
 
 func (d *epoll) free() {
-	d.waiter.stop()
-	_ = unix.Close(d.fd)
+	d.waiter.close()
 	_ = unix.Close(d.wakeFd)
 }
 

@@ -64,20 +64,11 @@ type Options struct {
 }
 
 // waitPlan says how the epoll driver waits for events. The zero value is the
-// default; the others exist to measure it against (docs/netloop.md).
+// default; the rest is for measurements.
 type waitPlan struct {
-	mode waitMode
-	raw  time.Duration // longest wait that keeps the processor; 0 = default
+	raw   time.Duration // longest wait that keeps the processor; 0 = default, negative = none
+	block bool          // when idle, block in a system call instead of parking the goroutine
 }
-
-type waitMode int
-
-const (
-	waitAdaptive waitMode = iota // short raw wait first, then a blocking one
-	waitBlocking                 // always an ordinary blocking system call
-	waitPoll                     // look once without waiting, then block
-	waitYield                    // let other processes run first, then as waitAdaptive
-)
 
 // A Loop serves many connections on one goroutine.
 type Loop struct {
