@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pgsession
+
+import (
+	"bytes"
+	"encoding/binary"
+	"strconv"
+
+	"github.com/rdsproxy/rdsproxy/pkg/session"
+	"github.com/rdsproxy/rdsproxy/pkg/sqlscan"
+)
+
+const (
+	headerSize = 5
+	// Limits on the length field, those of PostgreSQL itself
+	// (PQ_SMALL_MESSAGE_LIMIT and PQ_LARGE_MESSAGE_LIMIT).
+	smallMessage = 10_000
+	largeMessage = 1<<30 - 2
+	// holdQuery is the longest message that waits to be complete before its
+	// SQL is looked at; a longer one is read as it streams by.
+	holdQuery = 16 << 10
+	// holdParse is the longest Parse that is kept for preparing the statement
+	// on other connections. A longer one pins.
+	holdParse = 256 << 10
+	// holdNames limits how much of a Bind is held to find its two names.
+	holdNames = 128 << 10
+	// owedHigh and owedLow bound the ledger: a client that pipelines without
+	// end is not read while the server owes so much.
+	owedHigh = 4096
+	owedLow  = 1024
+)
+
+// ClientData takes bytes from the client and returns how many it has used. The
+// rest must be given again, with what follows it: the start of a message that
+// is not complete enough, or a message that waits for a connection.
+func (s *Session) ClientData(p []byte) int {
+	used := 0
+	for {
+		switch s.state {
+		case waiting, replaying, leaving, closed:
+			return used
+		case relaying:
+			s.host.ToServer(p[used:])
+			return len(p)
+		}
+		if s.throttled {
+			return used
+		}
+		rest := p[used:]
+		if s.body.left > 0 {
+			if len(rest) == 0 {
+				return used
+			}
+			used += s.clientBody(rest)
+			continue
+		}
+		if len(rest) < headerSize {
+			return used
+		}
+		n, ok := s.clientMessage(rest)
+		used += n
+		if !ok {
+			return used
+		}
+	}
+}
+
+// clientBody passes on a part of the message that streams by.
+func (s *Session) clientBody(p []byte) int {
+	to := s.body.to
+	n := s.body.take(len(p))
+	switch to {
+	case bodyForward:
+		s.host.ToServer(p[:n])
+	case bodyScan:
+		s.host.ToServer(p[:n])
+		text := p[:n]
+		if s.body.left == 0 && text[n-1] == 0 {
+			text = text[:n-1]
+		}
+		s.scanner.Write(text)
+		if s.body.left == 0 {
+			s.scanned()
+		}
+	case bodyDrop:
+	}
+	if s.body.left == 0 {
+		s.messageEnd()
+	}
+	return n
+}
+
+// messageEnd follows a message that was not complete when its reply came.
+func (s *Session) messageEnd() {
+	if s.failure != nil && !s.skipToSync && s.state == idle {
+		s.answerFailure(true)
+		return
+	}
+	s.settle()
+}
+
+// clientMessage handles the message that p begins with. It returns how many
+// bytes it used, and false if nothing can be done with what is left.
+func (s *Session) clientMessage(p []byte) (int, bool) {
+	typ := p[0]
+	length := binary.BigEndian.Uint32(p[1:])
+	limit := uint32(smallMessage)
+	switch typ {
+	case 'Q', 'P', 'B', 'F', 'd':
+		limit = largeMessage
+	case 'E', 'D', 'C', 'S', 'H', 'c', 'f', 'X':
+	default:
+		s.protocolError("invalid frontend message type " + strconv.Itoa(int(typ)))
+		return 0, false
+	}
+	if length < 4 || length > limit {
+		s.protocolError("invalid message length")
+		return 0, false
+	}
+	total := int(length) + 1
+	if typ == 'X' {
+		return s.clientTerminate(total)
+	}
+	if s.skipToSync && typ != 'S' {
+		return s.drop(p, total), true
+	}
+	if s.failure != nil && s.srv == nil {
+		return s.failRequest(p, typ, total)
+	}
+	if s.srv != nil && s.srv.owed.n >= owedHigh {
+		s.throttle()
+		return 0, false
+	}
+	if s.srv != nil && s.srv.copyIn {
+		return s.clientInCopy(p, typ, total)
+	}
+	switch typ {
+	case 'Q':
+		return s.clientQuery(p, total)
+	case 'P':
+		return s.clientParse(p, total)
+	case 'B':
+		return s.clientBind(p, total)
+	case 'D', 'C':
+		return s.clientDescribeOrClose(p, typ, total)
+	case 'E':
+		return s.clientExecute(p, total)
+	case 'S':
+		return s.clientSync(p, total)
+	case 'F':
+		return s.clientFunctionCall(p, total)
+	case 'H':
+		if s.srv == nil {
+			return s.drop(p, total), true
+		}
+		return s.pass(p, total), true
+	default: // 'd', 'c', 'f'
+		return s.clientCopy(p, typ, total)
+	}
+}
+
+// pass forwards the message, as far as it is there.
+func (s *Session) pass(p []byte, total int) int {
+	if len(p) < total {
+		s.body = body{left: uint32(total - len(p)), to: bodyForward}
+		total = len(p)
+	}
+	s.host.ToServer(p[:total])
+	return total
+}
+
+// drop swallows the message.
+func (s *Session) drop(p []byte, total int) int {
+	if len(p) < total {
+		s.body = body{left: uint32(total - len(p)), to: bodyDrop}
+		return len(p)
+	}
+	return total
+}
+
+// owe notes a request of the extended protocol.
+func (s *Session) owe(kind entryKind, act action) *entry {
+	s.srv.unsynced = true
+	return s.srv.owed.push(kind, act)
+}
+
+// oweReady notes a request that the server ends with ReadyForQuery.
+func (s *Session) oweReady(kind entryKind, act action) *entry {
+	s.srv.unsynced = false
+	if act == forward {
+		s.queries++
+	}
+	return s.srv.owed.push(kind, act)
+}
+
+func (s *Session) clientExecute(p []byte, total int) (int, bool) {
+	if len(p) < total || !s.acquire() {
+		return 0, false
+	}
+	e := s.owe(entryExecute, forward)
+	if s.boundReleases != 0 && total > headerSize && p[headerSize] == 0 {
+		s.queryEffects(e, s.boundReleases, 1)
+	}
+	s.host.ToServer(p[:total])
+	return total, true
+}
+
+func (s *Session) clientSync(p []byte, total int) (int, bool) {
+	if len(p) < total {
+		return 0, false
+	}
+	if s.skipToSync && s.srv == nil {
+		// The error was the proxy's own, and there is no connection to ask.
+		s.skipToSync = false
+		s.host.ToClient(readyIdle)
+		if s.draining {
+			s.terminate(drainError)
+		}
+		return total, true
+	}
+	if !s.acquire() {
+		return 0, false
+	}
+	s.skipToSync = false
+	s.oweReady(entrySync, forward)
+	s.host.ToServer(p[:total])
+	return total, true
+}
+
+func (s *Session) clientQuery(p []byte, total int) (int, bool) {
+	whole := len(p) >= total
+	if !whole && total <= holdQuery || !s.acquire() {
+		return 0, false
+	}
+	// A simple query destroys the unnamed statement (protocol, "Simple Query").
+	s.forgetUnnamed()
+	s.srv.unnamed = 0
+	if !whole {
+		s.oweReady(entryQuery, forward)
+		s.scanner = new(sqlscan.Scanner)
+		s.scanner.Reset(s.escapes)
+		s.scanner.Write(p[headerSize:])
+		s.body = body{left: uint32(total - len(p)), to: bodyScan}
+		s.host.ToServer(p)
+		return len(p), true
+	}
+	var sc sqlscan.Scanner
+	sc.Reset(s.escapes)
+	text := bytes.TrimSuffix(p[headerSize:total], nul)
+	sc.Write(text)
+	res := sc.Result()
+	if res.Effects == 0 {
+		s.oweReady(entryQuery, forward)
+		s.host.ToServer(p[:total])
+		return total, true
+	}
+	if res.NameStart >= 0 && s.namedQuery(text, res) {
+		return total, true
+	}
+	e := s.oweReady(entryQuery, forward)
+	s.queryEffects(e, res.Effects, res.Statements)
+	s.host.ToServer(p[:total])
+	return total, true
+}
+
+// scanned is called at the end of a long simple query that was read as it
+// streamed by. Its entry is the newest one: nothing else was sent meanwhile.
+func (s *Session) scanned() {
+	res := s.scanner.Result()
+	s.scanner = nil
+	if s.srv == nil || res.Effects == 0 {
+		return
+	}
+	if n := s.srv.owed.n; n > 0 && s.srv.owed.at(n-1).kind == entryQuery {
+		s.queryEffects(s.srv.owed.at(n-1), res.Effects, res.Statements)
+		return
+	}
+	// A long Parse, or the server refused it before its end was sent.
+	s.pin(pinsOf(res.Effects))
+}
+
+func (s *Session) clientFunctionCall(p []byte, total int) (int, bool) {
+	const withOID = headerSize + 4
+	if total < withOID {
+		s.protocolError("invalid message format")
+		return 0, false
+	}
+	if len(p) < withOID || !s.acquire() {
+		return 0, false
+	}
+	s.pin(functionPins(binary.BigEndian.Uint32(p[headerSize:])))
+	s.oweReady(entryFunctionCall, forward)
+	return s.pass(p, total), true
+}
+
+// clientTerminate ends the session in order.
+func (s *Session) clientTerminate(total int) (int, bool) {
+	s.terminated = true
+	s.host.CloseClient()
+	s.leave()
+	return total, false
+}
+
+// functionPins gives the pins of fast-path calls of built-in functions with
+// effects on the session, by the OID that PostgreSQL fixes for them.
+func functionPins(oid uint32) session.Pins {
+	switch oid {
+	case 1574, 1575, 1576, 1765, 2559: // nextval, currval, setval (both), lastval
+		return session.PinSequence
+	case 2078: // set_config
+		return session.PinSet
+	case 1599: // setseed
+		return session.PinSessionFunction
+	case 2880, 2881, 2882, 2883, 2884, 2885, 2886, 2887, 2888, 2889, 2890, 2891, 2892: // the pg_advisory_* functions on sessions
+		return session.PinAdvisoryLock
+	}
+	return 0
+}

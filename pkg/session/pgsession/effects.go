@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pgsession
+
+import (
+	"strings"
+
+	"github.com/rdsproxy/rdsproxy/pkg/session"
+	"github.com/rdsproxy/rdsproxy/pkg/sqlscan"
+)
+
+// pinning says which effect pins for which reason. EXECUTE and DEALLOCATE of a
+// name change nothing that PREPARE did not pin for already.
+var pinning = [...]struct {
+	effect sqlscan.Effects
+	pin    session.Pins
+}{
+	{sqlscan.EffectSet, session.PinSet},
+	{sqlscan.EffectRole, session.PinRole},
+	{sqlscan.EffectPrepare, session.PinPrepare},
+	{sqlscan.EffectListen, session.PinListen},
+	{sqlscan.EffectTemp, session.PinTemporaryObject},
+	{sqlscan.EffectAdvisoryLock, session.PinAdvisoryLock},
+	{sqlscan.EffectHoldCursor, session.PinHoldCursor},
+	{sqlscan.EffectLoad, session.PinLoad},
+	{sqlscan.EffectSequence, session.PinSequence},
+	{sqlscan.EffectSessionFunction, session.PinSessionFunction},
+	{sqlscan.EffectUnknown, session.PinUnknownStatement},
+}
+
+// discardable are the pins whose state DISCARD ALL removes.
+const discardable = session.PinSet | session.PinRole | session.PinPrepare | session.PinListen |
+	session.PinTemporaryObject | session.PinAdvisoryLock | session.PinHoldCursor | session.PinSequence |
+	session.PinLargeStatement | session.PinParameterChanged
+
+// lasting are the pins whose state nothing removes but the end of the
+// connection: a loaded library, an open dblink connection, whatever an unknown
+// statement did, what the connection was started with.
+const lasting = session.PinLoad | session.PinSessionFunction | session.PinUnknownStatement |
+	session.PinReplication | session.PinStartupParameter
+
+// releasing says which effect, when its statement succeeded, removes the state
+// behind which pins.
+var releasing = [...]struct {
+	effect sqlscan.Effects
+	pins   session.Pins
+}{
+	{sqlscan.EffectDiscardAll, discardable},
+	{sqlscan.EffectDeallocateAll, session.PinPrepare | session.PinLargeStatement},
+	{sqlscan.EffectResetAll, session.PinSet | session.PinParameterChanged},
+	{sqlscan.EffectUnlistenAll, session.PinListen},
+	{sqlscan.EffectCloseAll, session.PinHoldCursor},
+	{sqlscan.EffectDiscardTemp, session.PinTemporaryObject},
+	{sqlscan.EffectDiscardSequences, session.PinSequence},
+	{sqlscan.EffectAdvisoryUnlockAll, session.PinAdvisoryLock},
+}
+
+const releaseEffects = sqlscan.EffectDiscardAll | sqlscan.EffectDeallocateAll | sqlscan.EffectResetAll |
+	sqlscan.EffectUnlistenAll | sqlscan.EffectCloseAll | sqlscan.EffectDiscardTemp |
+	sqlscan.EffectDiscardSequences | sqlscan.EffectAdvisoryUnlockAll
+
+func pinsOf(effects sqlscan.Effects) (pins session.Pins) {
+	for _, p := range pinning {
+		if effects&p.effect != 0 {
+			pins |= p.pin
+		}
+	}
+	return pins
+}
+
+func releasesOf(effects sqlscan.Effects) (pins session.Pins) {
+	for _, r := range releasing {
+		if effects&r.effect != 0 {
+			pins |= r.pins
+		}
+	}
+	return pins
+}
+
+// queryEffects notes what the request of the newest entry does to session
+// state. Pins count from now on, whether it succeeds or not; what it releases
+// counts when it has succeeded, and only if it is one statement.
+func (s *Session) queryEffects(e *entry, effects sqlscan.Effects, statements int) {
+	pins := pinsOf(effects)
+	s.pin(pins)
+	if pins == 0 && statements == 1 {
+		e.releases = effects & releaseEffects
+	}
+	if effects&(sqlscan.EffectDiscardAll|sqlscan.EffectDeallocateAll) != 0 {
+		e.op, e.saved = opForgetAll, s.statements
+		s.statements = nil
+		s.srv.prepared.clear()
+	}
+	if effects&(sqlscan.EffectDiscardAll|sqlscan.EffectResetAll) != 0 {
+		s.srv.reset = true
+	}
+}
+
+// asciiSafe tells whether in a client encoding no byte of a multi-byte
+// character looks like ASCII. In the others (PostgreSQL, "Character Set
+// Support": client-only encodings) the SQL scanner could take the second byte
+// of a character for a backslash or a quote.
+func asciiSafe(encoding string) bool {
+	name := strings.ToUpper(strings.NewReplacer("_", "", "-", "", " ", "").Replace(encoding))
+	switch name {
+	case "BIG5", "WIN950", "WINDOWS950", "GBK", "WIN936", "WINDOWS936", "UHC", "WIN949", "WINDOWS949",
+		"GB18030", "JOHAB", "SJIS", "SHIFTJIS", "MSKANJI", "WIN932", "WINDOWS932", "SHIFTJIS2004":
+		return false
+	}
+	return true
+}

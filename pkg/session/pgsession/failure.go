@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pgsession
+
+import (
+	"bytes"
+	"encoding/binary"
+	"strconv"
+
+	wire "github.com/rdsproxy/rdsproxy/pkg/wire/postgres"
+)
+
+var (
+	drainError = wire.Fatal(wire.CodeAdminShutdown, "terminating connection due to administrator command")
+	// IdleTimeoutError ends a session that was idle for too long.
+	IdleTimeoutError = wire.Fatal(wire.CodeIdleSessionTimeout, "terminating connection due to idle-session timeout")
+	cancelledError   = &wire.Error{
+		Severity: wire.SeverityError, Code: wire.CodeQueryCanceled, Message: "canceling statement due to user request",
+	}
+	borrowTimeoutError = &wire.Error{
+		Severity: wire.SeverityError, Code: wire.CodeTooManyConnections,
+		Message: "Timed-out waiting to acquire database connection.",
+		Hint:    "All database connections are in use by other sessions, or the database cannot be reached.",
+	}
+)
+
+// serverError handles ErrorResponse, of which p has at least the beginning.
+func (s *Session) serverError(p []byte, total int) int {
+	srv := s.srv
+	e, _ := wire.ParseErrorResponse(p[headerSize:min(len(p), total)])
+	if e != nil && e.IsFatal() {
+		return s.serverFatal(p[:min(len(p), total)], e)
+	}
+	head := srv.owed.front()
+	if head == nil {
+		return s.unexpected('E')
+	}
+	act, op, name := head.act, head.op, head.name
+	switch head.kind {
+	case entryQuery, entryFunctionCall, entrySync:
+		// ReadyForQuery follows; nothing is ignored.
+		head.failed = true
+		srv.copyIn = false
+		if head.op == opForgetAll || head.op == opForget {
+			s.undo(head)
+		}
+	default:
+		s.extendedError(head)
+		if act == skip {
+			// What failed was sent to prepare the client's next request, so the
+			// error is that request's.
+			act = forward
+		}
+	}
+	if op == opReplay {
+		s.failure = replayFailure(e)
+	}
+	if s.state != active {
+		act = skip
+	}
+	n := s.streamError(p, total, act, name)
+	s.advance()
+	return n
+}
+
+// streamError passes the error on with the client's name of a statement in
+// place of the proxy's own.
+func (s *Session) streamError(p []byte, total int, act action, name string) int {
+	at := -1
+	if name != "" && len(p) >= total && act == forward {
+		at = bytes.Index(p[:total], []byte(serverNamePrefix))
+	}
+	if at < 0 {
+		return s.stream(p, total, act)
+	}
+	end := at + len(serverNamePrefix)
+	for end < total && p[end] >= '0' && p[end] <= '9' {
+		end++
+	}
+	msg := append([]byte(nil), p[:at]...)
+	msg = append(append(msg, name...), p[end:total]...)
+	binary.BigEndian.PutUint32(msg[1:], uint32(len(msg)-1))
+	s.host.ToClient(msg)
+	return total
+}
+
+// extendedError takes back everything up to the next Sync, which the server
+// ignores after an error in the extended protocol.
+func (s *Session) extendedError(head *entry) {
+	srv := s.srv
+	head.failed = true
+	srv.copyIn = false
+	if srv.lostSyncs > 0 {
+		// Whether the server read those Syncs before or after its error cannot
+		// be known, so neither can the number of its answers.
+		srv.doubt = true
+	}
+	n, found := srv.owed.untilSync(0)
+	for i := n - 1; i >= 0; i-- {
+		s.undo(srv.owed.at(i))
+	}
+	for range n {
+		srv.owed.pop()
+	}
+	srv.releases, srv.executed = 0, 2
+	if !found {
+		srv.unsynced = true
+		s.skipToSync = true
+	}
+}
+
+// undo takes back what a request that failed or was ignored had assumed.
+func (s *Session) undo(e *entry) {
+	srv := s.srv
+	switch e.op {
+	case opParse:
+		srv.prepared.remove(e.prep)
+		s.undefine(e)
+	case opDefine:
+		s.undefine(e)
+	case opUnnamed:
+		if srv.unnamed == s.unnamed.version {
+			srv.unnamed = unnamedUnknown
+		}
+		s.forgetUnnamed()
+	case opRestoreUnnamed:
+		srv.unnamed = unnamedUnknown
+	case opForget:
+		if s.statements == nil || s.statements[e.name].none() {
+			s.define(e.name, e.stmt)
+		}
+		if e.prep != nil && srv.prepared.get(e.prep.stmt) == nil {
+			srv.prepared.restore(e.prep)
+		}
+	case opForgetUnnamed:
+		srv.unnamed = unnamedUnknown
+		s.unnamed.alive = len(s.unnamed.tail) > 0
+	case opEvict:
+		if srv.prepared.get(e.prep.stmt) == nil {
+			srv.prepared.restore(e.prep)
+		} else {
+			srv.doubt = true
+		}
+	case opForgetAll:
+		if !e.confirmed {
+			s.statements = e.saved
+			// They are still prepared on the server, under names that are
+			// forgotten now.
+			srv.doubt = true
+		}
+	}
+}
+
+func (s *Session) undefine(e *entry) {
+	if e.name != "" && s.statements[e.name] == e.stmt {
+		delete(s.statements, e.name)
+	}
+}
+
+// serverFatal passes on the last words of a database connection.
+func (s *Session) serverFatal(msg []byte, e *wire.Error) int {
+	if s.state == replaying && !s.welcomed || s.state == active {
+		s.host.ToClient(msg)
+	}
+	s.host.Note(EventServerLost, e.Code)
+	s.abandon()
+	return 0
+}
+
+// ServerGone is called when the session's database connection was closed or
+// broke. The host has nothing left to release.
+func (s *Session) ServerGone() {
+	if s.srv == nil {
+		return
+	}
+	speak := s.state == active || s.state == replaying
+	midMessage := s.midMessage()
+	s.srv = nil
+	s.host.SetTimer(0)
+	if s.state == leaving || s.state == closed {
+		s.state = closed
+		return
+	}
+	s.state = closed
+	s.host.Note(EventServerLost, "connection closed")
+	if speak && !midMessage {
+		s.host.ToClient(wire.AppendErrorResponse(nil, wire.Fatal(wire.CodeConnectionFailure,
+			"the database connection was closed")))
+	}
+	s.host.CloseClient()
+}
+
+// abandon ends the session together with its database connection.
+func (s *Session) abandon() {
+	leavingAlready := s.state == leaving
+	s.state = closed
+	s.host.SetTimer(0)
+	if s.srv != nil {
+		s.srv = nil
+		s.host.Release(false)
+	}
+	if !leavingAlready {
+		s.host.CloseClient()
+	}
+}
+
+// unexpected ends a session whose server sent a reply that nobody asked for.
+func (s *Session) unexpected(typ byte) int {
+	s.serverFault("unexpected message of type " + strconv.Quote(string(typ)))
+	return 0
+}
+
+// serverFault ends session and connection: from here on it is not known which
+// reply belongs to whom.
+func (s *Session) serverFault(what string) {
+	s.host.Note(EventServerProtocol, what)
+	if (s.state == active || s.state == replaying) && !s.midMessage() {
+		s.host.ToClient(wire.AppendErrorResponse(nil, wire.Fatal(wire.CodeProtocolViolation,
+			"the database broke the protocol: "+what)))
+	}
+	s.abandon()
+}
+
+// protocolError ends a session whose client broke the protocol.
+func (s *Session) protocolError(what string) {
+	s.host.Note(EventClientProtocol, what)
+	s.terminate(wire.Fatal(wire.CodeProtocolViolation, what))
+}
+
+// terminate tells the client why and ends the session in order.
+func (s *Session) terminate(why *wire.Error) {
+	if s.state == leaving || s.state == closed {
+		return
+	}
+	if !s.midMessage() {
+		s.host.ToClient(wire.AppendErrorResponse(nil, why))
+	}
+	s.host.CloseClient()
+	s.leave()
+}
+
+// midMessage tells whether the client has got a part of a message only, behind
+// which nothing else can be said.
+func (s *Session) midMessage() bool {
+	return s.state == relaying || s.state == active && s.srv.body.left > 0 && s.srv.body.to == bodyForward
+}
+
+// fail makes err the answer to the request that the client is waiting for. The
+// session has no connection.
+func (s *Session) fail(err *wire.Error) {
+	s.state = idle
+	if !s.welcomed {
+		fatal := *err
+		fatal.Severity = wire.SeverityFatal
+		s.terminate(&fatal)
+		return
+	}
+	s.failure = wire.AppendErrorResponse(nil, err)
+	s.host.ResumeClient()
+}
+
+// failRequest answers the message at hand with the failure, as the server
+// would: a simple query with the error and ReadyForQuery, one of the extended
+// protocol with the error alone, and then nothing until Sync.
+func (s *Session) failRequest(p []byte, typ byte, total int) (int, bool) {
+	switch typ {
+	case 'Q', 'F':
+		n := s.drop(p, total)
+		if s.body.left == 0 {
+			s.answerFailure(true)
+		}
+		return n, true
+	case 'd', 'c', 'f', 'H':
+		return s.drop(p, total), true
+	case 'S':
+		s.answerFailure(false)
+		s.skipToSync = true
+		return 0, true
+	default:
+		s.answerFailure(false)
+		s.skipToSync = true
+		return s.drop(p, total), true
+	}
+}
+
+func (s *Session) answerFailure(ready bool) {
+	msg := s.failure
+	s.failure = nil
+	if ready {
+		msg = append(msg, readyIdle...)
+	}
+	s.host.ToClient(msg)
+	if ready && s.draining {
+		s.terminate(drainError)
+	}
+}
+
+// replayFailure is what the client is told when its settings are refused: the
+// server's own words.
+func replayFailure(e *wire.Error) []byte {
+	if e == nil {
+		e = &wire.Error{Severity: wire.SeverityError, Code: wire.CodeInternalError, Message: "the session's settings could not be applied"}
+	}
+	return wire.AppendErrorResponse(nil, e)
+}
+
+// replayed ends the application of the session's settings.
+func (s *Session) replayed(failed bool) {
+	if s.state == leaving {
+		if failed {
+			s.srv.doubt = true
+		} else {
+			s.srv.applied = s.settings
+		}
+		s.settle()
+		return
+	}
+	if !failed {
+		s.ready()
+		if s.state == active || s.state == idle {
+			s.host.ResumeClient()
+		}
+		return
+	}
+	s.host.Note(EventReplayFailed, "")
+	failure := s.failure
+	s.failure = nil
+	held := s.srv.tx != 'I' || s.pins != 0
+	s.release(false)
+	if !s.welcomed || held {
+		// The severity on the wire is fatal, as at any failed start-up.
+		e, _ := wire.ParseErrorResponse(failure[headerSize:])
+		fatal := *e
+		fatal.Severity = wire.SeverityFatal
+		s.terminate(&fatal)
+		return
+	}
+	s.failure = failure
+	s.host.ResumeClient()
+}

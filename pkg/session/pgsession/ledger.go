@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pgsession
+
+import "github.com/rdsproxy/rdsproxy/pkg/sqlscan"
+
+// entryKind is the request that an entry stands for.
+type entryKind uint8
+
+const (
+	entryQuery entryKind = iota + 1
+	entryParse
+	entryBind
+	entryDescribeStatement
+	entryDescribePortal
+	entryExecute
+	entryClose
+	entrySync
+	entryFunctionCall
+	// entryCopyEnd is a CopyDone or CopyFail that was sent while it was not
+	// yet known whether the server is in copy mode. It owes no reply.
+	entryCopyEnd
+)
+
+// action is what becomes of the reply.
+type action uint8
+
+const (
+	forward action = iota + 1 // to the client
+	skip                      // swallowed: the proxy asked for itself
+	fake                      // nothing was sent; the proxy answers in order
+)
+
+// operation is what the request did to the session's or the server's books,
+// to be completed when the reply comes or taken back when it fails.
+type operation uint8
+
+const (
+	opNone operation = iota
+	// opReplay applies the session's settings to the connection.
+	opReplay
+	// opParse prepared stmt on the server and, with a name, defined the
+	// client's name for it.
+	opParse
+	// opDefine defined the client's name; the server had the statement.
+	opDefine
+	// opUnnamed replaced the unnamed statement.
+	opUnnamed
+	// opRestoreUnnamed prepared the session's unnamed statement once more.
+	opRestoreUnnamed
+	// opForget closed the client's name (Close, or DEALLOCATE in SQL).
+	opForget
+	// opForgetUnnamed closed the unnamed statement.
+	opForgetUnnamed
+	// opEvict closed stmt on the server to make room.
+	opEvict
+	// opForgetAll forgot every statement: DEALLOCATE ALL or DISCARD ALL.
+	opForgetAll
+	// opReset is the proxy's own clean-up after a client.
+	opReset
+)
+
+// entry is one owed reply.
+type entry struct {
+	kind entryKind
+	act  action
+	op   operation
+	// confirmed says that a part of the request took effect for good though
+	// the request as a whole may still fail (opForgetAll in a multi-statement).
+	confirmed bool
+	// failed: the server reported an error for it.
+	failed bool
+	// releases are the effects that take pins away if the request succeeds.
+	releases sqlscan.Effects
+	prep     *prepared
+	stmt     Statement
+	name     string
+	saved    map[string]Statement // opForgetAll: what to restore
+}
+
+// ledger is a queue of owed replies, oldest first. The zero value is empty.
+type ledger struct {
+	ring []entry
+	head int
+	n    int
+}
+
+const (
+	ledgerMinimum = 8
+	// ledgerKeep is the largest ring that an empty ledger keeps.
+	ledgerKeep = 256
+)
+
+func (l *ledger) empty() bool { return l.n == 0 }
+
+// at gives entry i, counted from the oldest. The pointer is good until the
+// next push.
+func (l *ledger) at(i int) *entry { return &l.ring[(l.head+i)&(len(l.ring)-1)] }
+
+func (l *ledger) front() *entry {
+	if l.n == 0 {
+		return nil
+	}
+	return &l.ring[l.head]
+}
+
+func (l *ledger) push(kind entryKind, act action) *entry {
+	if l.n == len(l.ring) {
+		l.grow()
+	}
+	e := l.at(l.n)
+	l.n++
+	e.kind, e.act = kind, act
+	return e
+}
+
+func (l *ledger) grow() {
+	ring := make([]entry, max(ledgerMinimum, 2*len(l.ring)))
+	for i := range l.n {
+		ring[i] = *l.at(i)
+	}
+	l.ring, l.head = ring, 0
+}
+
+// pop removes the oldest entry.
+func (l *ledger) pop() {
+	l.ring[l.head] = entry{}
+	l.head = (l.head + 1) & (len(l.ring) - 1)
+	l.n--
+	if l.n == 0 && len(l.ring) > ledgerKeep {
+		l.ring, l.head = nil, 0
+	}
+}
+
+// removeSecond removes the entry behind the head.
+func (l *ledger) removeSecond() {
+	*l.at(1) = *l.at(0)
+	l.pop()
+}
+
+// untilSync counts the entries ahead of the first Sync at or behind index
+// from; found says whether there is a Sync.
+func (l *ledger) untilSync(from int) (count int, found bool) {
+	for i := from; i < l.n; i++ {
+		if l.at(i).kind == entrySync {
+			return i, true
+		}
+	}
+	return l.n, false
+}

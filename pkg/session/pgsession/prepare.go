@@ -1,0 +1,482 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pgsession
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/rdsproxy/rdsproxy/pkg/session"
+	"github.com/rdsproxy/rdsproxy/pkg/sqlscan"
+	wire "github.com/rdsproxy/rdsproxy/pkg/wire/postgres"
+)
+
+// holdUnnamed is the longest unnamed statement that the session keeps, to
+// prepare it again on another connection.
+const holdUnnamed = 64 << 10
+
+var nul = []byte{0}
+
+// unnamed is the client's unnamed prepared statement. It outlives the
+// transaction: some drivers prepare it in one batch and execute it in the
+// next, by when the session may be on another connection.
+type unnamed struct {
+	tail    []byte // as statementText.tail
+	effects sqlscan.Effects
+	version uint64 // unique over all sessions, compared with Server.unnamed
+	alive   bool
+}
+
+// unnamedUnknown is a Server.unnamed that equals no session's.
+const unnamedUnknown = ^uint64(0)
+
+// cstring splits p at its first NUL.
+func cstring(p []byte) (text, rest []byte, ok bool) {
+	i := bytes.IndexByte(p, 0)
+	if i < 0 {
+		return nil, p, false
+	}
+	return p[:i], p[i+1:], true
+}
+
+func (s *Session) clientParse(p []byte, total int) (int, bool) {
+	whole := len(p) >= total
+	if !whole && total <= holdParse {
+		return 0, false
+	}
+	msg := p[headerSize:min(len(p), total)]
+	name, tail, ok := cstring(msg)
+	if !ok {
+		return s.awaitNames(msg, whole)
+	}
+	if !whole && len(name) > 0 || !whole {
+		return s.clientParseLarge(p, total, name)
+	}
+	query, _, ok := cstring(tail)
+	if !ok {
+		s.protocolError("invalid message format")
+		return 0, false
+	}
+	if !s.acquire() {
+		return 0, false
+	}
+	var sc sqlscan.Scanner
+	sc.Reset(s.escapes)
+	sc.Write(query)
+	effects := sc.Result().Effects
+	if len(name) == 0 {
+		s.parseUnnamed(tail, effects)
+		s.host.ToServer(p[:total])
+		return total, true
+	}
+	s.parseNamed(string(name), tail, effects)
+	return total, true
+}
+
+// awaitNames is for a message whose names are not complete yet.
+func (s *Session) awaitNames(msg []byte, whole bool) (int, bool) {
+	if whole || len(msg) > holdNames {
+		s.protocolError("invalid message format")
+	}
+	return 0, false
+}
+
+func (s *Session) parseNamed(name string, tail []byte, effects sqlscan.Effects) {
+	srv := s.srv
+	if st, ok := s.statements[name]; ok {
+		// Let the server itself say that the name is taken: the error then has
+		// all its consequences for the transaction.
+		pr := s.ensurePrepared(st)
+		s.owe(entryParse, forward).name = name
+		s.sendParse(pr, tail)
+		return
+	}
+	st := internStatement(statementText{
+		tail: string(tail), space: s.settings.keyString(), private: s.privateSpace(), effects: effects,
+	})
+	s.define(name, st)
+	if pr := srv.prepared.get(st); pr != nil {
+		if pr.catalog == s.shared.catalog.Load() {
+			srv.prepared.use(pr)
+			e := s.owe(entryParse, fake)
+			e.op, e.name, e.stmt = opDefine, name, st
+			s.advance()
+			return
+		}
+		// Definitions changed since: the client must learn the present ones.
+		s.evict(pr)
+	}
+	s.makeRoom()
+	pr := srv.prepared.add(st, s.shared.catalog.Load())
+	e := s.owe(entryParse, forward)
+	e.op, e.name, e.stmt, e.prep = opParse, name, st, pr
+	s.sendParse(pr, tail)
+}
+
+func (s *Session) define(name string, st Statement) {
+	if s.statements == nil {
+		s.statements = make(map[string]Statement)
+	}
+	s.statements[name] = st
+}
+
+// clientParseLarge forwards a statement too long to keep, and pins: it can be
+// prepared on this connection only.
+func (s *Session) clientParseLarge(p []byte, total int, name []byte) (int, bool) {
+	if !s.acquire() {
+		return 0, false
+	}
+	srv := s.srv
+	text := p[headerSize+len(name)+1:]
+	if len(name) == 0 {
+		s.parseUnnamed(nil, 0)
+		s.pin(session.PinUnnamedStatement)
+		s.host.ToServer(p)
+	} else {
+		s.pin(session.PinLargeStatement)
+		pr := (*prepared)(nil)
+		e := s.owe(entryParse, forward)
+		e.name = string(name)
+		if st, taken := s.statements[e.name]; taken {
+			pr = srv.prepared.get(st) // pinned or not: an error either way
+		}
+		if pr == nil {
+			st := internStatement(statementText{private: s.shared.unique()})
+			pr = srv.prepared.add(st, s.shared.catalog.Load())
+			pr.only = true
+			e.op, e.stmt, e.prep = opParse, st, pr
+			s.define(e.name, st)
+		}
+		head := parseHead(s.scratch(), pr.number, total-1-4-len(name)-1)
+		s.host.ToServer(head)
+		s.host.ToServer(text)
+	}
+	s.scanner = new(sqlscan.Scanner)
+	s.scanner.Reset(s.escapes)
+	if i := bytes.IndexByte(text, 0); i >= 0 {
+		text = text[:i]
+	}
+	s.scanner.Write(text)
+	s.body = body{left: uint32(total - len(p)), to: bodyScan}
+	return len(p), true
+}
+
+// parseUnnamed replaces the unnamed statement; the caller sends the Parse.
+// With a nil or too long tail it cannot be rebuilt on another connection.
+func (s *Session) parseUnnamed(tail []byte, effects sqlscan.Effects) {
+	u := &s.unnamed
+	s.unpin(session.PinUnnamedStatement)
+	u.version = s.shared.unique()
+	u.alive = true
+	u.effects = effects
+	if len(tail) > holdUnnamed {
+		s.pin(session.PinUnnamedStatement)
+		tail = nil
+	}
+	u.tail = append(u.tail[:0], tail...)
+	s.srv.unnamed = u.version
+	s.owe(entryParse, forward).op = opUnnamed
+}
+
+// forgetUnnamed notes that the unnamed statement is gone.
+func (s *Session) forgetUnnamed() {
+	if s.unnamed.alive {
+		s.unnamed.alive = false
+		s.unpin(session.PinUnnamedStatement)
+	}
+}
+
+// ensureUnnamed makes the server's unnamed statement the session's own.
+func (s *Session) ensureUnnamed() {
+	srv, u := s.srv, &s.unnamed
+	switch {
+	case u.alive && srv.unnamed == u.version:
+	case u.alive && len(u.tail) > 0:
+		s.owe(entryParse, skip).op = opRestoreUnnamed
+		msg := append(s.scratch(), 'P', 0, 0, 0, 0, 0)
+		binary.BigEndian.PutUint32(msg[1:], uint32(4+1+len(u.tail)))
+		s.host.ToServer(msg)
+		s.host.ToServer(u.tail)
+		srv.unnamed = u.version
+	case srv.unnamed != 0:
+		// Somebody else's is in place, and must not be reached.
+		s.owe(entryClose, skip)
+		s.host.ToServer(closeUnnamed)
+		srv.unnamed = 0
+	}
+}
+
+var closeUnnamed = []byte{'C', 0, 0, 0, 6, 'S', 0}
+
+func (s *Session) clientBind(p []byte, total int) (int, bool) {
+	whole := len(p) >= total
+	if !whole && total <= holdQuery {
+		return 0, false
+	}
+	msg := p[headerSize:min(len(p), total)]
+	portal, rest, ok := cstring(msg)
+	if !ok {
+		return s.awaitNames(msg, whole)
+	}
+	name, rest, ok := cstring(rest)
+	if !ok {
+		return s.awaitNames(msg, whole)
+	}
+	if !s.acquire() {
+		return 0, false
+	}
+	if len(name) == 0 {
+		s.ensureUnnamed()
+		s.bound(s.unnamed.effects)
+		s.owe(entryBind, forward)
+		return s.pass(p, total), true
+	}
+	number, known := s.serverNumber(name)
+	e := s.owe(entryBind, forward)
+	if !known && !ours(name) {
+		return s.pass(p, total), true
+	}
+	e.prep = s.srv.prepared.newest
+	head := append(s.scratch(), 'B', 0, 0, 0, 0)
+	head = append(head, portal...)
+	head = append(head, 0)
+	head = appendServerName(head, number)
+	head = append(head, 0)
+	tail := total - headerSize - len(portal) - 1 - len(name) - 1
+	binary.BigEndian.PutUint32(head[1:], uint32(len(head)-1+tail))
+	s.host.ToServer(head)
+	s.host.ToServer(rest)
+	if !whole {
+		s.body = body{left: uint32(total - len(p)), to: bodyForward}
+	}
+	return min(len(p), total), true
+}
+
+// serverNumber prepares the statement that the client calls name, if there is
+// one, and gives its number on the server. An unknown name gets the number 0,
+// which is never given out, so that the server refuses it.
+func (s *Session) serverNumber(name []byte) (number uint32, known bool) {
+	st, ok := s.statements[string(name)]
+	if !ok {
+		return 0, false
+	}
+	s.bound(st.text.Value().effects)
+	return s.ensurePrepared(st).number, true
+}
+
+// ours tells whether a client's name could be one of the proxy's own.
+func ours(name []byte) bool { return bytes.HasPrefix(name, []byte(serverNamePrefix)) }
+
+// bound notes what a statement that is about to be executed does to session
+// state.
+func (s *Session) bound(effects sqlscan.Effects) {
+	s.boundReleases = 0
+	if effects == 0 {
+		return
+	}
+	pins := pinsOf(effects)
+	s.pin(pins)
+	if pins == 0 {
+		s.boundReleases = effects & releaseEffects
+	}
+}
+
+// ensurePrepared makes sure that the server has the statement, and makes it
+// the newest there.
+func (s *Session) ensurePrepared(st Statement) *prepared {
+	srv := s.srv
+	if pr := srv.prepared.get(st); pr != nil {
+		srv.prepared.use(pr)
+		return pr
+	}
+	s.makeRoom()
+	pr := srv.prepared.add(st, s.shared.catalog.Load())
+	e := s.owe(entryParse, skip)
+	e.op, e.prep = opParse, pr
+	text := st.text.Value()
+	head := parseHead(s.scratch(), pr.number, len(text.tail))
+	s.host.ToServer(append(head, text.tail...))
+	return pr
+}
+
+// makeRoom closes the statement unused for longest if the server has its fill.
+func (s *Session) makeRoom() {
+	ps := &s.srv.prepared
+	if ps.len() < s.shared.MaxStatements {
+		return
+	}
+	for pr := ps.oldest; pr != nil; pr = pr.newer {
+		if !pr.only {
+			s.evict(pr)
+			return
+		}
+	}
+}
+
+func (s *Session) evict(pr *prepared) {
+	s.srv.prepared.remove(pr)
+	e := s.owe(entryClose, skip)
+	e.op, e.prep = opEvict, pr
+	msg := append(s.scratch(), 'C', 0, 0, 0, 0, 'S')
+	msg = append(appendServerName(msg, pr.number), 0)
+	binary.BigEndian.PutUint32(msg[1:], uint32(len(msg)-1))
+	s.host.ToServer(msg)
+}
+
+func (s *Session) sendParse(pr *prepared, tail []byte) {
+	s.host.ToServer(parseHead(s.scratch(), pr.number, len(tail)))
+	s.host.ToServer(tail)
+}
+
+// parseHead appends a Parse message up to and with its name; tail bytes follow.
+func parseHead(dst []byte, number uint32, tail int) []byte {
+	at := len(dst)
+	dst = append(dst, 'P', 0, 0, 0, 0)
+	dst = append(appendServerName(dst, number), 0)
+	binary.BigEndian.PutUint32(dst[at+1:], uint32(len(dst)-at-1+tail))
+	return dst
+}
+
+// clientDescribeOrClose handles Describe and Close of statements and portals.
+func (s *Session) clientDescribeOrClose(p []byte, typ byte, total int) (int, bool) {
+	if len(p) < total {
+		return 0, false
+	}
+	if total < headerSize+2 || p[total-1] != 0 {
+		s.protocolError("invalid message format")
+		return 0, false
+	}
+	if !s.acquire() {
+		return 0, false
+	}
+	what, name := p[headerSize], p[headerSize+1:total-1]
+	if what == 'S' && typ == 'C' {
+		s.closeStatement(p[:total], name)
+		return total, true
+	}
+	kind := entryClose
+	if typ == 'D' {
+		kind = entryDescribePortal
+	}
+	if what == 'S' {
+		s.describeStatement(p[:total], name)
+		return total, true
+	}
+	s.owe(kind, forward)
+	s.host.ToServer(p[:total])
+	return total, true
+}
+
+func (s *Session) describeStatement(msg, name []byte) {
+	if len(name) == 0 {
+		s.ensureUnnamed()
+		s.owe(entryDescribeStatement, forward)
+		s.host.ToServer(msg)
+		return
+	}
+	releases := s.boundReleases
+	number, known := s.serverNumber(name)
+	s.boundReleases = releases
+	e := s.owe(entryDescribeStatement, forward)
+	if !known && !ours(name) {
+		s.host.ToServer(msg)
+		return
+	}
+	e.prep = s.srv.prepared.newest
+	out := append(s.scratch(), 'D', 0, 0, 0, 0, 'S')
+	out = append(appendServerName(out, number), 0)
+	binary.BigEndian.PutUint32(out[1:], uint32(len(out)-1))
+	s.host.ToServer(out)
+}
+
+// closeStatement forgets the client's name. The statement stays prepared on
+// the server for others, so the proxy answers itself, in order.
+func (s *Session) closeStatement(msg, name []byte) {
+	if len(name) == 0 {
+		s.owe(entryClose, forward).op = opForgetUnnamed
+		s.forgetUnnamed()
+		s.srv.unnamed = 0
+		s.host.ToServer(msg)
+		return
+	}
+	st, ok := s.statements[string(name)]
+	if !ok && s.pins&session.PinPrepare != 0 && !ours(name) {
+		s.owe(entryClose, forward)
+		s.host.ToServer(msg)
+		return
+	}
+	e := s.owe(entryClose, fake)
+	if ok {
+		e.op, e.name, e.stmt = opForget, string(name), st
+		delete(s.statements, e.name)
+	}
+	s.advance()
+}
+
+// privateSpace keeps a session's statements to itself while it is pinned with
+// settings that others do not have.
+func (s *Session) privateSpace() uint64 {
+	if s.pins&(session.PinSet|session.PinRole|session.PinUnknownStatement|session.PinTemporaryObject|session.PinParameterChanged) == 0 {
+		s.private = 0
+		return 0
+	}
+	if s.private == 0 {
+		s.private = s.shared.unique()
+	}
+	return s.private
+}
+
+// scratch is a buffer to build a message in, good until the next use.
+func (s *Session) scratch() []byte {
+	if cap(s.srv.scratch) > 64<<10 {
+		s.srv.scratch = nil
+	}
+	if s.srv.scratch == nil {
+		s.srv.scratch = make([]byte, 0, 256)
+	}
+	return s.srv.scratch[:0]
+}
+
+// namedQuery handles EXECUTE and DEALLOCATE, in SQL, of a statement that the
+// client prepared by protocol and so knows by another name than the server.
+func (s *Session) namedQuery(text []byte, res sqlscan.Result) bool {
+	name := string(statementName(text[res.NameStart:res.NameEnd], res.NameQuoted))
+	st, ok := s.statements[name]
+	if !ok || res.Effects&(sqlscan.EffectExecute|sqlscan.EffectDeallocate) == 0 {
+		return false
+	}
+	s.bound(st.text.Value().effects)
+	before := s.srv.owed.n
+	pr := s.ensurePrepared(st)
+	if s.srv.owed.n != before {
+		// A failed Parse makes the server ignore everything up to a Sync, so
+		// the query must come after one.
+		s.oweReady(entrySync, skip)
+		s.host.ToServer(syncMessage)
+	}
+	e := s.oweReady(entryQuery, forward)
+	if res.Effects&sqlscan.EffectDeallocate != 0 {
+		e.op, e.name, e.stmt, e.prep = opForget, name, st, pr
+		delete(s.statements, name)
+		s.srv.prepared.remove(pr)
+	}
+	out := append(s.scratch(), 'Q', 0, 0, 0, 0)
+	out = append(out, text[:res.NameStart]...)
+	out = appendServerName(out, pr.number)
+	out = append(out, text[res.NameEnd:]...)
+	out = append(out, 0)
+	binary.BigEndian.PutUint32(out[1:], uint32(len(out)-1))
+	s.host.ToServer(out)
+	return true
+}
+
+var syncMessage = wire.AppendSync(nil)
+
+// statementName gives the name that an identifier in SQL means; of a quoted
+// one, ident is what stands between the quotes.
+func statementName(ident []byte, quoted bool) []byte {
+	if !quoted {
+		return bytes.ToLower(ident)
+	}
+	return bytes.ReplaceAll(ident, []byte(`""`), []byte(`"`))
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pgsession
+
+import "github.com/rdsproxy/rdsproxy/pkg/sqlscan"
+
+// Server is the protocol state of one database connection, which outlives its
+// borrowers. Only its present borrower, or Idle* while it has none, may touch
+// it.
+type Server struct {
+	shared *Shared
+
+	owed ledger
+	// prepared is what the proxy prepared here.
+	prepared preparedSet
+	// unnamed says whose unnamed statement is in place, 0 for nobody's.
+	unnamed uint64
+	// applied are the settings in force beyond the connection's own start.
+	applied *Settings
+	// params is what the server reported last, and expected what it reported
+	// when the borrower's settings had been applied.
+	params, expected Params
+
+	// tx is the transaction status of the last ReadyForQuery: 'I', 'T' or 'E'.
+	tx byte
+	// unsynced: extended-protocol messages were sent since the last message that
+	// makes the server report ReadyForQuery.
+	unsynced bool
+	// reset: the settings were, or may have been, set back to those of the
+	// connection's own start.
+	reset bool
+	// copyIn: the server reads CopyData, and ignores Sync and Flush.
+	copyIn bool
+	// lostSyncs counts Syncs that the server ignores because it was in copy
+	// mode when it read them, since the last ReadyForQuery.
+	lostSyncs int
+	// executed counts what was executed since the last ReadyForQuery, and
+	// releases are the effects of the last of it that take pins away.
+	executed int
+	releases sqlscan.Effects
+	// changedCatalog: a definition changed in the transaction under way.
+	changedCatalog bool
+	// doubt: something about the state is not known. The connection is not
+	// used for another client.
+	doubt bool
+	// ambiguous: it cannot be known what the server made of the messages sent.
+	ambiguous bool
+	// cancels counts the cancel requests under way to this connection.
+	cancels int
+
+	body body // of the message that is coming in
+
+	scratch []byte
+}
+
+// body is the part of a message's body that has not come by yet.
+type body struct {
+	left uint32
+	to   bodyTo
+}
+
+// bodyTo is what becomes of a body that is not held in memory.
+type bodyTo uint8
+
+const (
+	bodyForward bodyTo = iota
+	bodyDrop
+	bodyScan // forwarded, and read by the SQL scanner
+)
+
+// take says how much of n bytes belongs to the body, and counts it off.
+func (b *body) take(n int) int {
+	if uint64(n) > uint64(b.left) {
+		n = int(b.left)
+	}
+	b.left -= uint32(n)
+	return n
+}
+
+// NewServer describes a connection that has just logged in and reported params.
+// plain says that it was started without settings, like all that are pooled.
+func NewServer(sh *Shared, params Params, plain bool) *Server {
+	if plain {
+		sh.base.Store(&params)
+	}
+	return &Server{shared: sh, params: params, tx: 'I'}
+}
+
+// Applied is what the pool compares to find a connection that needs no replay.
+func (srv *Server) Applied() *Settings { return srv.applied }
+
+// synced tells whether the server waits for a new request: nothing owed,
+// nothing half received, no batch left open.
+func (srv *Server) synced() bool {
+	return srv.owed.empty() && srv.body.left == 0 && !srv.unsynced && !srv.copyIn
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pgsession
+
+import (
+	"strconv"
+	"unique"
+
+	"github.com/rdsproxy/rdsproxy/pkg/sqlscan"
+)
+
+// serverNamePrefix begins the names under which the proxy prepares statements.
+// A number follows that is never used twice on one connection, so a name never
+// means two things even when a Close or a DEALLOCATE failed unnoticed.
+const serverNamePrefix = "_rdsproxy_"
+
+// Statement is a prepared statement as clients mean it: clients that prepare
+// the same text with the same parameter types under the same settings have
+// equal Statements and share their memory. The zero value is no statement.
+type Statement struct{ text unique.Handle[statementText] }
+
+type statementText struct {
+	// tail is the Parse message behind the name: the query, NUL, and the
+	// parameter types.
+	tail string
+	// space keeps apart what must not be shared though it reads the same: the
+	// start-up settings (search_path, role, …).
+	space string
+	// private is not zero while a session is pinned with settings of its own.
+	private uint64
+	effects sqlscan.Effects
+}
+
+func internStatement(t statementText) Statement { return Statement{unique.Make(t)} }
+
+func (s Statement) none() bool { return s == Statement{} }
+
+// prepared is a Statement on one database connection.
+type prepared struct {
+	stmt       Statement
+	number     uint32
+	catalog    uint64 // Shared.catalog when it was prepared
+	newer, old *prepared
+	// only: the text was not kept, so it cannot be prepared again.
+	only bool
+}
+
+// preparedSet is what is prepared on one database connection, in the order of
+// use. The zero value is empty.
+type preparedSet struct {
+	byStatement map[Statement]*prepared
+	newest      *prepared
+	oldest      *prepared
+	lastNumber  uint32
+}
+
+func (ps *preparedSet) get(s Statement) *prepared { return ps.byStatement[s] }
+
+func (ps *preparedSet) len() int { return len(ps.byStatement) }
+
+// use makes p the one used last.
+func (ps *preparedSet) use(p *prepared) {
+	if ps.newest == p {
+		return
+	}
+	ps.unlink(p)
+	ps.link(p)
+}
+
+// add notes a statement under a new number.
+func (ps *preparedSet) add(s Statement, catalog uint64) *prepared {
+	if ps.byStatement == nil {
+		ps.byStatement = make(map[Statement]*prepared)
+	}
+	ps.lastNumber++
+	p := &prepared{stmt: s, number: ps.lastNumber, catalog: catalog}
+	ps.restore(p)
+	return p
+}
+
+// restore puts back what remove took out.
+func (ps *preparedSet) restore(p *prepared) {
+	ps.byStatement[p.stmt] = p
+	ps.link(p)
+}
+
+// remove takes p out, if it is still in.
+func (ps *preparedSet) remove(p *prepared) {
+	if ps.byStatement[p.stmt] != p {
+		return
+	}
+	delete(ps.byStatement, p.stmt)
+	ps.unlink(p)
+}
+
+// clear forgets all; numbers go on counting.
+func (ps *preparedSet) clear() {
+	clear(ps.byStatement)
+	ps.newest, ps.oldest = nil, nil
+}
+
+func (ps *preparedSet) link(p *prepared) {
+	p.old, p.newer = ps.newest, nil
+	if ps.newest != nil {
+		ps.newest.newer = p
+	} else {
+		ps.oldest = p
+	}
+	ps.newest = p
+}
+
+func (ps *preparedSet) unlink(p *prepared) {
+	if p.newer != nil {
+		p.newer.old = p.old
+	} else if ps.newest == p {
+		ps.newest = p.old
+	}
+	if p.old != nil {
+		p.old.newer = p.newer
+	} else if ps.oldest == p {
+		ps.oldest = p.newer
+	}
+	p.newer, p.old = nil, nil
+}
+
+func appendServerName(dst []byte, number uint32) []byte {
+	dst = append(dst, serverNamePrefix...)
+	return strconv.AppendUint(dst, uint64(number), 10)
+}
