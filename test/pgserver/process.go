@@ -28,8 +28,11 @@ var spawner = sync.OnceValue(func() chan<- func() {
 	return jobs
 })
 
-// startTied starts cmd as user u (nil: the current one) such that it is told to
-// quit when this process dies.
+// StartTied starts cmd in a process group of its own, such that it is told to quit
+// (SIGQUIT, Linux only) when this process dies, however it dies.
+func StartTied(cmd *exec.Cmd) error { return startTied(cmd, nil) }
+
+// startTied is StartTied as user u (nil: the current one).
 func startTied(cmd *exec.Cmd, u *runUser) error {
 	cmd.SysProcAttr = attributes(u)
 	result := make(chan error)
