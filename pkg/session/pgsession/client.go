@@ -245,11 +245,8 @@ func (s *Session) clientQuery(p []byte, total int) (int, bool) {
 		s.host.ToServer(p)
 		return len(p), true
 	}
-	var sc sqlscan.Scanner
-	sc.Reset(s.escapes)
 	text := bytes.TrimSuffix(p[headerSize:total], nul)
-	sc.Write(text)
-	res := sc.Result()
+	res := s.scan(text)
 	if res.Effects == 0 {
 		s.oweReady(entryQuery, forward)
 		s.host.ToServer(p[:total])
@@ -262,6 +259,14 @@ func (s *Session) clientQuery(p []byte, total int) (int, bool) {
 	s.queryEffects(e, res.Effects, res.Statements)
 	s.host.ToServer(p[:total])
 	return total, true
+}
+
+// scan reads one complete text.
+func (s *Session) scan(text []byte) sqlscan.Result {
+	sc := &s.srv.scanner
+	sc.Reset(s.escapes)
+	sc.Write(text)
+	return sc.Result()
 }
 
 // scanned is called at the end of a long simple query that was read as it

@@ -60,10 +60,7 @@ func (s *Session) clientParse(p []byte, total int) (int, bool) {
 	if !s.acquire() {
 		return 0, false
 	}
-	var sc sqlscan.Scanner
-	sc.Reset(s.escapes)
-	sc.Write(query)
-	effects := sc.Result().Effects
+	effects := s.scan(query).Effects
 	if len(name) == 0 {
 		s.parseUnnamed(tail, effects)
 		s.host.ToServer(p[:total])

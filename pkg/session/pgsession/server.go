@@ -50,7 +50,9 @@ type Server struct {
 
 	body body // of the message that is coming in
 
+	// scratch and scanner serve the borrower.
 	scratch []byte
+	scanner sqlscan.Scanner
 }
 
 // body is the part of a message's body that has not come by yet.
