@@ -67,7 +67,7 @@ func (g *Group) pump(out []Action) []Action {
 // roomHelps tells whether closing a connection now would help the first queue of the
 // demand: it could dial, but for the budget.
 func (g *Group) roomHelps(q *queue) bool {
-	if q == nil || g.opts.Budget == 0 || g.free() > 0 || !g.backoff.open(g.now) {
+	if q == nil || g.opts.Budget == 0 || !g.backoff.open(g.now) {
 		return false
 	}
 	need := q.want()

@@ -28,6 +28,7 @@ type verifier struct {
 	seen    map[*Conn]bool
 	count   [connStates]int
 	dialing int
+	probing int
 	starved int
 	wanting int
 }
@@ -64,6 +65,7 @@ func (v *verifier) pool(p *Pool) {
 		v.fail("%d idle, %d on shelves", p.conns[connIdle].n, shelved)
 	}
 	v.dialing += p.dials
+	v.probing += p.probing
 	v.queue(&p.shared)
 	v.queue(&p.dedicated)
 	waiting := p.shared.waiting.n + p.dedicated.waiting.n + p.dedicated.dialled.n
@@ -144,6 +146,9 @@ func (v *verifier) group() {
 	}
 	if v.dialing != g.dialing {
 		v.fail("counted %d dials, have %d", g.dialing, v.dialing)
+	}
+	if v.probing != g.backoff.probing {
+		v.fail("counted %d probes, have %d", g.backoff.probing, v.probing)
 	}
 	if v.starved != g.starving || v.wanting != len(g.demand.entries) {
 		v.fail("starving %d of %d, have %d of %d", g.starving, len(g.demand.entries), v.starved, v.wanting)
