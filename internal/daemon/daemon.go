@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package daemon builds the running proxy from its configuration and ties the lives of its parts together. It is the only
-// package that knows all the others.
+// Package daemon builds the running proxy from its configuration and ties the
+// lives of its parts together. It is the only package that knows all the
+// others.
 package daemon
 
 import (
 	"context"
-	"errors"
 	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+
+	"github.com/oklog/run"
+	"go.uber.org/zap"
 
 	"github.com/rdsproxy/rdsproxy/pkg/config"
 )
@@ -24,9 +31,107 @@ type Options struct {
 
 // Run is the life of the daemon. It returns when ctx has ended and the drain is over (nil), or on a failure. An error of
 // Load at the start is returned wrapped.
-func Run(_ context.Context, opts Options) error {
-	if _, err := opts.Load(); err != nil {
+//
+// SIGHUP reads the configuration again. Once ctx has ended, SIGTERM or SIGINT ends the drain at once.
+func Run(ctx context.Context, opts Options) error {
+	cfg, err := opts.Load()
+	if err != nil {
 		return err
 	}
-	return errors.New("not built yet")
+	log, level := newLogger(cfg.Log, opts.Stderr)
+	defer func() { _ = log.Sync() }() // standard error may not be syncable
+	log.Info("rdsproxy starts.", zap.String("version", opts.Version), zap.Int("pid", os.Getpid()))
+
+	raiseProcessors(cfg.Loops)
+	g, err := build(cfg, opts, log, level)
+	if err != nil {
+		return err
+	}
+	defer g.proxy.Close()
+
+	var group run.Group
+	addActor(&group, func(ctx context.Context) error { g.store.Run(ctx); return nil })
+	addActor(&group, func(ctx context.Context) error { return g.users.watch(ctx, g.authList) })
+	addActor(&group, func(ctx context.Context) error { g.followCertificates(ctx); return nil })
+	addActor(&group, g.reloadOnSignal)
+	addActor(&group, g.serveAdmin)
+	serving, stopServing := context.WithCancel(ctx)
+	group.Add(func() error {
+		if err := g.listen(serving); err != nil {
+			return err
+		}
+		<-serving.Done()
+		if ctx.Err() != nil {
+			g.drain()
+		}
+		return nil
+	}, func(error) { stopServing() })
+	err = group.Run()
+	log.Info("rdsproxy ends.", zap.Error(err))
+	return err
 }
+
+// addActor runs f until another actor ends.
+func addActor(group *run.Group, f func(context.Context) error) {
+	ctx, stop := context.WithCancel(context.Background()) // its end is the interrupt function's business
+	group.Add(func() error { return f(ctx) }, func(error) { stop() })
+}
+
+// raiseProcessors makes room for goroutines beside the event loops, each of
+// which may hold a processor while it waits for events.
+func raiseProcessors(loops int) {
+	if loops <= 0 {
+		loops = runtime.NumCPU()
+	}
+	if want := loops + max(2, runtime.NumCPU()); runtime.GOMAXPROCS(0) < want {
+		runtime.GOMAXPROCS(want)
+	}
+}
+
+// drain lets clients finish, up to drain_timeout or the next signal.
+func (g *graph) drain() {
+	cfg := g.config()
+	g.log.Info("Draining: no new clients; transactions may end.", zap.Duration("drain_timeout", cfg.DrainTimeout))
+	ctx, stop := context.WithTimeout(context.Background(), cfg.DrainTimeout) // the daemon's own context has ended
+	defer stop()
+	ctx, stopSignals := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
+	defer stopSignals()
+	g.proxy.Drain(ctx)
+}
+
+// reloadOnSignal reads the configuration again at each SIGHUP, until ctx ends.
+func (g *graph) reloadOnSignal(ctx context.Context) error {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hup:
+			g.reload(ctx)
+		}
+	}
+}
+
+// reload takes over a new configuration, or keeps the old one and says why.
+func (g *graph) reload(ctx context.Context) {
+	next, err := g.opts.Load()
+	if err == nil {
+		err = g.apply(ctx, next)
+	}
+	if err != nil {
+		g.log.Error("The new configuration was not taken over; the old one stays in force.", zap.Error(err))
+		return
+	}
+	g.log.Info("The new configuration is in force.")
+}
+
+// warnOfRestart names the changed settings that a reload cannot carry out.
+func (g *graph) warnOfRestart(old, next *config.Config) {
+	for _, c := range config.NeedsRestart(config.Diff(old, next)) {
+		g.log.Warn("A changed setting waits for a restart.", zap.String("setting", c.Path))
+	}
+}
+
+func (g *graph) serveAdmin(ctx context.Context) error { <-ctx.Done(); return nil }

@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package proxy
+
+import (
+	"crypto/tls"
+	"errors"
+	"runtime/debug"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/rdsproxy/rdsproxy/pkg/netloop"
+	"github.com/rdsproxy/rdsproxy/pkg/pool"
+	"github.com/rdsproxy/rdsproxy/pkg/session"
+	"github.com/rdsproxy/rdsproxy/pkg/session/pgsession"
+)
+
+// flushLimit bounds the time to send the last bytes to a peer, and to wait for
+// it to close its side.
+const flushLimit = 5 * time.Second
+
+// client is one client connection on its worker: the Handler of its socket and
+// the Host of its session.
+type client struct {
+	worker  *worker
+	target  *TargetGroup
+	pool    *pool.Pool
+	conn    *netloop.Conn // nil once closed
+	db      *dbConn       // nil while none is borrowed
+	session pgsession.Session
+	waiter  pool.Waiter
+	timer   netloop.Timer
+
+	lastActive time.Duration
+	index      int // in worker.clients
+	pid        uint32
+	// orphans counts grants on their way here whose wait was given up.
+	orphans int
+	paused  pause
+	crashed bool
+	tls     bool
+	leaving func() // tells the admission that the client's place is free
+}
+
+// pause says who does not want the client's bytes now. They flow only when
+// nobody objects.
+type pause uint8
+
+const (
+	pausedBySession pause = 1 << iota
+	pausedByServer        // which does not take what it was sent
+)
+
+var (
+	_ netloop.Handler       = (*client)(nil)
+	_ netloop.HangupHandler = (*client)(nil)
+	_ pgsession.Host        = (*client)(nil)
+)
+
+// attach moves a logged-in client to its loop and starts the session. It runs
+// on the worker's loop.
+func (c *client) attach(t *netloop.Transport, tc *tls.Conn, o pgsession.Options) {
+	c.lastActive = c.worker.loop.Now()
+	conn, err := c.worker.loop.Attach(t, tc, c)
+	if err != nil {
+		c.worker.proxy.log.Warn("a client could not be moved to its event loop", zap.Error(err))
+		_ = t.Close()
+		c.gone()
+		return
+	}
+	c.conn = conn
+	c.tls = tc != nil
+	c.waiter.Owner = c
+	c.waiter.Loop = c.worker.id
+	c.timer.Init(c.timeUp)
+	c.worker.add(c)
+	c.worker.counts.clientOpened(c.tls)
+	c.worker.proxy.cancels.add(c, o.PID, o.Secret)
+	conn.Do(func() {
+		c.session.Init(o)
+		if c.worker.proxy.draining.Load() {
+			c.session.End(shutdownError)
+			return
+		}
+		c.session.Start()
+	})
+}
+
+// gone frees the client's place.
+func (c *client) gone() {
+	if c.leaving != nil {
+		c.leaving()
+		c.leaving = nil
+	}
+}
+
+// Data implements netloop.Handler.
+func (c *client) Data(_ *netloop.Conn, p []byte) int {
+	c.lastActive = c.worker.loop.Now()
+	n := c.session.ClientData(p)
+	if c.db != nil && c.db.conn.OverHighWater() {
+		c.pauseRead(pausedByServer)
+	}
+	return n
+}
+
+// Drained implements netloop.Handler: the client takes bytes again.
+func (c *client) Drained(*netloop.Conn) {
+	if c.db != nil && c.db.serverPaused {
+		c.db.serverPaused = false
+		c.db.conn.ResumeRead()
+	}
+}
+
+// Hangup implements netloop.HangupHandler: the client has gone while it was
+// paused. One that waits for a connection does not need it any more.
+func (c *client) Hangup(*netloop.Conn) {
+	if c.session.Waiting() {
+		c.conn.Close()
+	}
+}
+
+// Closed implements netloop.Handler.
+func (c *client) Closed(_ *netloop.Conn, err error) {
+	c.conn = nil
+	w := c.worker
+	w.remove(c)
+	w.counts.clientClosed(c.tls)
+	w.proxy.cancels.remove(c.pid)
+	c.gone()
+	var pe *netloop.PanicError
+	if c.crashed || errors.As(err, &pe) {
+		c.crash()
+		return
+	}
+	c.do(c.session.ClientGone)
+}
+
+// crash throws away what a session with a defect holds. The session may be in
+// any state, so nothing of it is used again.
+func (c *client) crash() {
+	c.crashed = true
+	c.timer.Stop()
+	if c.db != nil {
+		c.Release(false)
+	} else {
+		c.CancelBorrow()
+	}
+}
+
+// ToClient implements pgsession.Host.
+func (c *client) ToClient(p []byte) {
+	if c.conn == nil {
+		return
+	}
+	c.conn.Write(p)
+	if c.db != nil && !c.db.serverPaused && c.conn.OverHighWater() {
+		c.db.serverPaused = true
+		c.db.conn.PauseRead()
+	}
+}
+
+// ToServer implements pgsession.Host.
+func (c *client) ToServer(p []byte) { c.db.conn.Write(p) }
+
+// Borrow implements pgsession.Host.
+func (c *client) Borrow(settings *pgsession.Settings) *pgsession.Server {
+	w := c.worker
+	c.waiter.Settings = settingsKey(settings)
+	pc, acts := c.target.group.Borrow(c.pool, &c.waiter, w.now(), w.buffer())
+	w.carryOut(c.target, acts)
+	if pc == nil {
+		return nil
+	}
+	db := pc.Owner.(*dbConn)
+	if db.worker != w {
+		db.move(c)
+		return nil
+	}
+	c.take(db)
+	return db.server
+}
+
+// take makes db the client's own.
+func (c *client) take(db *dbConn) {
+	c.db = db
+	db.borrower = c
+}
+
+// granted hands the client the connection that it waited for. The connection
+// lives on the client's loop.
+func (c *client) granted(db *dbConn) {
+	if c.orphans > 0 || c.crashed || !c.session.Waiting() {
+		c.orphans = max(0, c.orphans-1)
+		c.worker.release(db, true)
+		return
+	}
+	if db.conn == nil {
+		// It was closed on its way. The session goes on waiting, in front.
+		c.worker.release(db, false)
+		c.borrowAgain()
+		return
+	}
+	c.take(db)
+	c.do(func() { c.session.Granted(db.server) })
+}
+
+// borrowAgain asks once more for a session whose connection died before use.
+func (c *client) borrowAgain() {
+	c.waiter.Again = true
+	if srv := c.Borrow(c.session.Settings()); srv != nil {
+		c.do(func() { c.session.Granted(srv) })
+	}
+}
+
+// do runs f, which calls the session, so that a panic costs this client only.
+func (c *client) do(f func()) {
+	if c.crashed {
+		return
+	}
+	if c.conn != nil {
+		c.conn.Do(f)
+		return
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			c.worker.panicked(v, debug.Stack())
+			c.crash()
+		}
+	}()
+	f()
+}
+
+// refused tells the session that it gets no connection.
+func (c *client) refused(err error) {
+	if c.orphans > 0 || c.crashed || !c.session.Waiting() {
+		c.orphans = max(0, c.orphans-1)
+		return
+	}
+	c.do(func() { c.session.BorrowFailed(c.target.clientError(c.pool, err)) })
+}
+
+// CancelBorrow implements pgsession.Host.
+func (c *client) CancelBorrow() {
+	w := c.worker
+	still, acts := c.target.group.Cancel(&c.waiter, w.now(), w.buffer())
+	w.carryOut(c.target, acts)
+	if !still {
+		c.orphans++
+	}
+}
+
+// Release implements pgsession.Host.
+func (c *client) Release(reuse bool) {
+	db := c.db
+	c.db = nil
+	db.borrower = nil
+	if db.serverPaused {
+		db.serverPaused = false
+		db.conn.ResumeRead()
+	}
+	c.resumeRead(pausedByServer)
+	c.worker.release(db, reuse)
+}
+
+// PauseClient implements pgsession.Host.
+func (c *client) PauseClient() { c.pauseRead(pausedBySession) }
+
+func (c *client) pauseRead(why pause) {
+	c.paused |= why
+	if c.conn != nil {
+		c.conn.PauseRead()
+	}
+}
+
+// ResumeClient implements pgsession.Host.
+func (c *client) ResumeClient() { c.resumeRead(pausedBySession) }
+
+func (c *client) resumeRead(why pause) {
+	c.paused &^= why
+	if c.conn != nil && c.paused == 0 {
+		c.conn.ResumeRead()
+	}
+}
+
+// CloseClient implements pgsession.Host.
+func (c *client) CloseClient() {
+	if c.conn != nil {
+		c.conn.CloseAfterFlush(flushLimit)
+	}
+}
+
+// CancelQuery implements pgsession.Host.
+func (c *client) CancelQuery() {
+	db, w := c.db, c.worker
+	server := db.server
+	w.proxy.background.Go(func() {
+		db.target.cancel(db.pid, db.secret)
+		// The connection is not released while a cancel is under way, so it and
+		// the session are still on this loop; or it is gone.
+		w.loop.Post(func() { c.do(func() { c.session.CancelDone(server) }) })
+	})
+}
+
+// SetTimer implements pgsession.Host.
+func (c *client) SetTimer(d time.Duration) {
+	if d <= 0 {
+		c.timer.Stop()
+		return
+	}
+	c.worker.loop.Arm(&c.timer, d)
+}
+
+func (c *client) timeUp() { c.do(c.session.TimeUp) }
+
+// Now implements pgsession.Host.
+func (c *client) Now() time.Duration { return c.worker.loop.Now() }
+
+// Pinned implements pgsession.Host.
+func (c *client) Pinned(reasons session.Pins) {
+	counts := &c.worker.counts
+	if c.session.Pins() == reasons {
+		counts.PinnedNow++
+	}
+	reasons.Each(func(i int) { counts.Pins[i]++ })
+	c.worker.proxy.log.Info("The client session was pinned to the database connection.",
+		zap.Uint32("client_connection", c.pid), zap.Stringer("reason", reasons))
+}
+
+// Unpinned implements pgsession.Host.
+func (c *client) Unpinned() { c.worker.counts.PinnedNow-- }
+
+// Served implements pgsession.Host.
+func (c *client) Served(queries int, waited, total time.Duration) {
+	c.worker.counts.served(c.tls, queries, waited, total)
+}
+
+// Note implements pgsession.Host.
+func (c *client) Note(e pgsession.Event, detail string) {
+	c.worker.counts.Events[e]++
+	log := c.worker.proxy.log
+	fields := []zap.Field{zap.Uint32("client_connection", c.pid), zap.String("detail", detail)}
+	switch e {
+	case pgsession.EventClientProtocol:
+		log.Warn("The client connection closed. Reason: the client broke the protocol.", fields...)
+	case pgsession.EventServerProtocol:
+		log.Error("The client connection closed. Reason: the database's replies do not fit what was asked.", fields...)
+	case pgsession.EventServerLost:
+		log.Warn("The database connection ended while a client was using it.", fields...)
+	case pgsession.EventReplayFailed:
+		log.Warn("The session's settings could not be applied to a database connection.", fields...)
+	case pgsession.EventBorrowTimeout:
+		err := c.target.group.LastDialError(c.pool)
+		log.Warn("Timed-out waiting to acquire database connection.", append(fields, zap.NamedError("last_dial_error", err))...)
+	case pgsession.EventCleanupFailed:
+		log.Warn("A database connection could not be cleaned after its client, and is closed.", fields...)
+	}
+}
+
+// mayTimeOut tells whether silence ends the session: not while the client waits
+// for the proxy or for the database.
+func (c *client) mayTimeOut() bool { return c.session.AwaitsClient() }
+
+// settingsKey is what the pool compares: nil for none.
+func settingsKey(s *pgsession.Settings) any {
+	if s == nil {
+		return nil
+	}
+	return s
+}

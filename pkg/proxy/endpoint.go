@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/rdsproxy/rdsproxy/pkg/netloop"
+	"github.com/rdsproxy/rdsproxy/pkg/pool"
+	"github.com/rdsproxy/rdsproxy/pkg/proxy/pglogin"
+	"github.com/rdsproxy/rdsproxy/pkg/session"
+	"github.com/rdsproxy/rdsproxy/pkg/session/pgsession"
+	wire "github.com/rdsproxy/rdsproxy/pkg/wire/postgres"
+)
+
+// KeepAlive are the settings of clients' sockets.
+type KeepAlive struct {
+	Idle, Interval time.Duration
+	Count          int
+	UserTimeout    time.Duration
+}
+
+// EndpointOptions are the settings of an endpoint.
+type EndpointOptions struct {
+	Name      string
+	Target    *TargetGroup
+	Users     pglogin.UserLookup
+	TLS       func() *tls.Config // nil: no TLS
+	KeepAlive KeepAlive
+}
+
+// Endpoint is a listener whose clients are served by one target group.
+type Endpoint struct {
+	proxy    *Proxy
+	log      *zap.Logger
+	opts     atomic.Pointer[EndpointOptions]
+	listener net.Listener
+	done     chan struct{}
+}
+
+// dedicated is what a session needs of a connection that is started for it
+// alone.
+type dedicated struct {
+	settings    []wire.Setting
+	replication string
+}
+
+// AddEndpoint begins to accept clients.
+func (p *Proxy) AddEndpoint(l net.Listener, o EndpointOptions) *Endpoint {
+	e := &Endpoint{proxy: p, log: p.log.With(zap.String("endpoint", o.Name)), listener: l, done: make(chan struct{})}
+	e.opts.Store(&o)
+	p.mu.Lock()
+	p.endpoints = append(p.endpoints, e)
+	p.mu.Unlock()
+	go e.accept()
+	return e
+}
+
+// Update gives the endpoint new options, for clients that come from now on.
+func (e *Endpoint) Update(o EndpointOptions) { e.opts.Store(&o) }
+
+// Addr is where the endpoint listens.
+func (e *Endpoint) Addr() net.Addr { return e.listener.Addr() }
+
+func (e *Endpoint) stopListening() {
+	_ = e.listener.Close() // it may be closed already
+	<-e.done
+}
+
+// accept takes clients until the listener is closed. When the process has no
+// file left it waits a little: those that are there will end.
+func (e *Endpoint) accept() {
+	defer close(e.done)
+	pause := 5 * time.Millisecond
+	for {
+		nc, err := e.listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			e.log.Error("A client could not be accepted.", zap.Error(err))
+			select {
+			case <-time.After(pause):
+			case <-e.proxy.ctx.Done():
+				return
+			}
+			pause = min(2*pause, time.Second)
+			continue
+		}
+		pause = 5 * time.Millisecond
+		e.admit(nc)
+	}
+}
+
+// admit checks what can be checked before a byte is read.
+func (e *Endpoint) admit(nc net.Conn) {
+	s := e.proxy.settings.Load()
+	addr := remoteAddr(nc)
+	if s.Admits != nil && !s.Admits(addr) {
+		e.log.Warn("A client was refused: its address is not allowed (see allowed_client_networks).",
+			zap.Stringer("client", nc.RemoteAddr()))
+		_ = nc.Close()
+		return
+	}
+	if !e.proxy.admitted.enter(s.MaxUnauthenticated) {
+		e.log.Warn("A client was refused: too many are logging in (see max_unauthenticated_connections).",
+			zap.Stringer("client", nc.RemoteAddr()))
+		_ = nc.Close()
+		return
+	}
+	e.proxy.logins.Go(func() { e.login(nc, s) })
+}
+
+func remoteAddr(nc net.Conn) netip.Addr {
+	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
+		return a.AddrPort().Addr().Unmap()
+	}
+	return netip.IPv6Loopback() // a Unix socket
+}
+
+// login is the life of a client until it moves to an event loop.
+func (e *Endpoint) login(nc net.Conn, s *Settings) {
+	p, o := e.proxy, e.opts.Load()
+	admitted, cancelled := false, false
+	t := netloop.NewTransport(nc)
+	defer func() {
+		if v := recover(); v != nil {
+			e.log.Error("panic in a login; only this client is affected", zap.Any("panic", v), zap.Stack("stack"))
+		}
+		if !admitted {
+			_ = t.Close()
+			p.admitted.leave(false, !cancelled)
+		}
+	}()
+	if k := o.KeepAlive; k != (KeepAlive{}) {
+		_ = t.SetKeepAlive(k.Idle, k.Interval, k.Count, k.UserTimeout) // a matter of taste, not of correctness
+	}
+	ctx, stop := context.WithTimeout(p.ctx, s.LoginTimeout)
+	defer stop()
+	l, err := pglogin.Serve(ctx, t, &pglogin.Config{TLS: o.TLS, RequireTLS: s.RequireTLS, Users: o.Users})
+	if err != nil {
+		e.log.Info("A client could not log in.", zap.Stringer("client", nc.RemoteAddr()), zap.Error(err))
+		return
+	}
+	if l.Kind == pglogin.Cancel {
+		cancelled = true
+		p.cancels.cancel(l.CancelPID, l.CancelSecret)
+		return
+	}
+	if !p.admitted.loggedIn(s.MaxClients) {
+		e.log.Warn("A client was refused: too many clients (see max_client_connections).", zap.Stringer("client", nc.RemoteAddr()))
+		e.refuse(t, l, wire.Fatal(wire.CodeTooManyConnections,
+			fmt.Sprintf("The maximum number of client connections to the proxy exceeded %d", s.MaxClients)))
+		return
+	}
+	if p.draining.Load() {
+		p.admitted.leave(true, false)
+		admitted = true
+		e.refuse(t, l, shutdownError)
+		_ = t.Close()
+		return
+	}
+	admitted = true
+	e.open(t, l, o, s)
+}
+
+// refuse tells a client that has logged in why it has to go.
+func (e *Endpoint) refuse(t *netloop.Transport, l *pglogin.Login, why *wire.Error) {
+	var nc net.Conn = t
+	if l.TLS != nil {
+		nc = l.TLS
+	}
+	_ = nc.SetDeadline(time.Now().Add(flushLimit))
+	_, _ = nc.Write(wire.AppendErrorResponse(nil, why))
+}
+
+// open moves the client to a loop.
+func (e *Endpoint) open(t *netloop.Transport, l *pglogin.Login, o *EndpointOptions, s *Settings) {
+	p := e.proxy
+	key := pool.Key{User: l.User, Database: l.Database}
+	shared := o.Target.sharedFor(key)
+	w := p.workerFor(-1)
+	c := &client{
+		worker: w, target: o.Target, pool: o.Target.group.Pool(key), pid: p.cancels.reserve(),
+		leaving: func() { p.admitted.leave(true, false) },
+	}
+	so := p.sessionOptions(o.Target, s)
+	so.Host, so.Shared = c, shared
+	so.PID, so.Secret = c.pid, newSecret(l.ProtocolMinor)
+	so.Dedicated = o.Target.dedicatedPins(l)
+	if so.Dedicated != 0 {
+		c.waiter.Dedicated = true
+		c.waiter.Params = &dedicated{settings: l.Settings, replication: l.Replication}
+	} else {
+		so.Settings = shared.Settings(settingsOf(l.Settings))
+	}
+	e.log.Info("A new client connected.", zap.Stringer("client", t.RemoteAddr()), zap.String("user", l.User),
+		zap.String("database", l.Database), zap.Uint32("client_connection", c.pid), zap.Bool("tls", l.TLS != nil))
+	if !w.loop.Post(func() { c.attach(t, l.TLS, so) }) {
+		_ = t.Close()
+		p.cancels.remove(c.pid)
+		c.gone()
+	}
+}
+
+func settingsOf(list []wire.Setting) []pgsession.Setting {
+	out := make([]pgsession.Setting, len(list))
+	for i, s := range list {
+		out[i] = pgsession.Setting{Name: s.Name, Value: s.Value}
+	}
+	return out
+}
+
+// startupOnly are the parameters that can only be set when a connection starts
+// (PostgreSQL: context "backend" and "superuser-backend"), as far as they are
+// known before the database was asked.
+var startupOnly = []string{
+	"ignore_system_indexes", "post_auth_delay", "log_connections", "log_disconnections",
+	"jit_debugging_support", "jit_profiling_support", "local_preload_libraries",
+}
+
+// dedicatedPins tells whether a client needs a connection that is started for
+// it alone.
+func (t *TargetGroup) dedicatedPins(l *pglogin.Login) (pins session.Pins) {
+	if l.Replication != "" {
+		return session.PinReplication
+	}
+	t.mu.Lock()
+	facts := t.facts
+	t.mu.Unlock()
+	for _, s := range l.Settings {
+		is := func(name string) bool { return strings.EqualFold(name, s.Name) }
+		if slices.ContainsFunc(startupOnly, is) || facts != nil && slices.ContainsFunc(facts.BackendSettings, is) {
+			pins |= session.PinStartupParameter
+		}
+	}
+	return pins
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/rdsproxy/rdsproxy/pkg/session/pgsession"
+)
+
+// Options are what a Proxy is made with, for its whole life.
+type Options struct {
+	// Loops is the number of event loops; 0 takes one per core.
+	Loops int
+	// Driver names the loops' driver; empty takes the platform's best.
+	Driver string
+	Log    *zap.Logger
+}
+
+// Settings may change while the proxy runs.
+type Settings struct {
+	IdleClientTimeout  time.Duration // 0: never
+	LoginTimeout       time.Duration
+	CleanupTimeout     time.Duration
+	MaxClients         int
+	MaxUnauthenticated int
+	RequireTLS         bool
+	// Admits tells whether a client may come from an address.
+	Admits func(netip.Addr) bool
+}
+
+// Proxy is the running proxy: endpoints, workers and target groups.
+type Proxy struct {
+	opts     Options
+	log      *zap.Logger
+	started  time.Time
+	settings atomic.Pointer[Settings]
+	draining atomic.Bool
+
+	ctx  context.Context // ends when everything is to stop
+	stop context.CancelFunc
+	// background has the goroutines of dials and cancel requests, logins those
+	// of clients that log in, loops those of the workers.
+	background, logins, loops sync.WaitGroup
+
+	workers  []*worker
+	next     atomic.Uint32 // round robin over workers
+	cancels  cancelKeys
+	admitted admission
+
+	mu        sync.Mutex
+	targets   []*TargetGroup
+	endpoints []*Endpoint
+}
+
+// New makes a proxy and starts its loops. GOMAXPROCS must be larger than the
+// number of loops: a loop may wait for events while it holds a processor.
+func New(o Options, s Settings) (*Proxy, error) {
+	if o.Loops <= 0 {
+		o.Loops = runtime.NumCPU()
+	}
+	p := &Proxy{opts: o, log: o.Log, started: time.Now()}
+	p.ctx, p.stop = context.WithCancel(context.Background()) // the proxy's own life, ended by Close
+	p.settings.Store(&s)
+	for i := range o.Loops {
+		w, err := newWorker(p, i)
+		if err != nil {
+			for _, made := range p.workers {
+				made.loop.Stop()
+			}
+			return nil, fmt.Errorf("event loop %d: %w", i, err)
+		}
+		p.workers = append(p.workers, w)
+	}
+	for _, w := range p.workers {
+		w.start(&p.loops)
+	}
+	return p, nil
+}
+
+// now is the proxy's monotonic clock.
+func (p *Proxy) now() time.Duration { return time.Since(p.started) }
+
+// SetSettings replaces the settings; clients that are there keep what was
+// decided at their login.
+func (p *Proxy) SetSettings(s Settings) { p.settings.Store(&s) }
+
+// workerFor gives the worker of a loop, or any one.
+func (p *Proxy) workerFor(loop int) *worker {
+	if loop >= 0 && loop < len(p.workers) {
+		return p.workers[loop]
+	}
+	return p.workers[int(p.next.Add(1))%len(p.workers)]
+}
+
+// AddTargetGroup makes a target group; nothing is connected before a client
+// needs it.
+func (p *Proxy) AddTargetGroup(o TargetOptions) *TargetGroup {
+	t := newTargetGroup(p, o)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.targets = append(p.targets, t)
+	return t
+}
+
+// Update gives a target group new options. retire replaces its connections.
+func (t *TargetGroup) Update(o TargetOptions, retire bool) { t.update(o, retire) }
+
+// Retire replaces the connections of a target group as they become free: its
+// credentials have changed.
+func (t *TargetGroup) Retire() { t.retire() }
+
+// Drain ends the service in order: no new clients; idle ones are told 57P01;
+// transactions may end until ctx does, and are cut off then.
+func (p *Proxy) Drain(ctx context.Context) {
+	p.draining.Store(true)
+	p.mu.Lock()
+	endpoints := p.endpoints
+	p.mu.Unlock()
+	for _, e := range endpoints {
+		e.stopListening()
+	}
+	p.forEachClient(func(c *client) { c.do(c.session.Drain) })
+	if !p.emptyBefore(ctx) {
+		p.forEachClient(func(c *client) { c.do(func() { c.session.End(shutdownError) }) })
+		ctx, stop := context.WithTimeout(p.ctx, flushLimit)
+		defer stop()
+		p.emptyBefore(ctx)
+	}
+}
+
+// emptyBefore waits until the last client has gone, and tells whether that was
+// before ctx ended.
+func (p *Proxy) emptyBefore(ctx context.Context) bool {
+	select {
+	case <-p.admitted.empty():
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (p *Proxy) forEachClient(f func(*client)) {
+	for _, w := range p.workers {
+		w.loop.Post(func() { w.each(f) })
+	}
+}
+
+// Close ends everything at once. Database connections are closed with a
+// goodbye, which the server gets a moment to answer.
+func (p *Proxy) Close() {
+	p.draining.Store(true)
+	p.mu.Lock()
+	endpoints, targets := p.endpoints, p.targets
+	p.mu.Unlock()
+	for _, e := range endpoints {
+		e.stopListening()
+	}
+	for _, t := range targets {
+		t.shutdown()
+	}
+	p.stop()
+	p.background.Wait()
+	for _, w := range p.workers {
+		w.loop.Stop()
+	}
+	p.loops.Wait()
+	p.logins.Wait()
+}
+
+// sessionOptions are those of a new session.
+func (p *Proxy) sessionOptions(t *TargetGroup, s *Settings) pgsession.Options {
+	return pgsession.Options{
+		BorrowTimeout:  t.opts.Load().BorrowTimeout,
+		CleanupTimeout: s.CleanupTimeout,
+	}
+}

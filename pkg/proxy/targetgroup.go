@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/rdsproxy/rdsproxy/pkg/netloop"
+	"github.com/rdsproxy/rdsproxy/pkg/pool"
+	"github.com/rdsproxy/rdsproxy/pkg/session/pgsession"
+	"github.com/rdsproxy/rdsproxy/pkg/target"
+	wire "github.com/rdsproxy/rdsproxy/pkg/wire/postgres"
+)
+
+// cancelLimit bounds the delivery of one cancel request.
+const cancelLimit = 10 * time.Second
+
+// Dialer opens connections to the target: *target.Dialer.
+type Dialer interface {
+	Dial(ctx context.Context, r target.Request) (*target.Established, error)
+	Cancel(ctx context.Context, pid uint32, secret []byte) error
+	Facts(ctx context.Context, r target.Request) (target.Facts, error)
+}
+
+// Passwords gives the password with which the proxy logs in as user.
+type Passwords func(ctx context.Context, user string) (string, error)
+
+// TargetOptions are the settings of a target group. All of them may change
+// while it is in use.
+type TargetOptions struct {
+	Name   string
+	Dialer Dialer
+	// MaxConnections replaces the max_connections that the database reports; 0
+	// asks the database.
+	MaxConnections           int
+	MaxConnectionsPercent    int
+	MaxIdlePercent           int
+	BorrowTimeout            time.Duration // 0: no waiting
+	ConnectTimeout           time.Duration
+	MaxLifetime, IdleTimeout time.Duration
+	MaxStatements            int
+	Passwords                Passwords
+}
+
+// TargetGroup is one database (its writer) with the pools of connections to it.
+type TargetGroup struct {
+	proxy *Proxy
+	log   *zap.Logger
+	group *pool.Group
+	opts  atomic.Pointer[TargetOptions]
+
+	mu     sync.Mutex
+	shared map[pool.Key]*pgsession.Shared
+	// facts is what the database said of itself; nil until it was reached.
+	facts *target.Facts
+	tick  *time.Timer
+
+	counts targetCounts
+}
+
+// targetCounts counts what happens on dial goroutines.
+type targetCounts struct {
+	opened, openedTLS, failed, requests, requestsTLS atomic.Uint64
+	openTLS                                          atomic.Int64
+}
+
+func newTargetGroup(p *Proxy, o TargetOptions) *TargetGroup {
+	t := &TargetGroup{
+		proxy: p, log: p.log.With(zap.String("target_group", o.Name)),
+		shared: make(map[pool.Key]*pgsession.Shared),
+	}
+	t.opts.Store(&o)
+	t.group = pool.NewGroup(t.poolOptions(&o))
+	t.tick = time.AfterFunc(time.Hour, t.onTick)
+	t.arm(0)
+	return t
+}
+
+// poolOptions computes the limits. Until the database has told its
+// max_connections, one connection is opened to ask.
+func (t *TargetGroup) poolOptions(o *TargetOptions) pool.Options {
+	most, ready := o.MaxConnections, true
+	if most == 0 {
+		t.mu.Lock()
+		if t.facts != nil {
+			most = t.facts.MaxConnections
+		} else {
+			ready = false
+		}
+		t.mu.Unlock()
+	}
+	budget := max(1, most*o.MaxConnectionsPercent/100)
+	if !ready {
+		budget = 1
+	}
+	return pool.Options{
+		Budget: budget, MaxIdle: most * o.MaxIdlePercent / 100, IdleTimeout: o.IdleTimeout,
+		MaxLifetime: o.MaxLifetime, LifetimeJitter: 0.1, NoWait: o.BorrowTimeout == 0,
+	}
+}
+
+// update applies new options; retire says that connections made under the old
+// ones must go.
+func (t *TargetGroup) update(o TargetOptions, retire bool) {
+	t.opts.Store(&o)
+	acts := t.group.SetOptions(t.poolOptions(&o), t.proxy.now(), nil)
+	t.carryOutAll(acts)
+	if retire {
+		t.retire()
+	}
+}
+
+// retire replaces all connections, as they become free.
+func (t *TargetGroup) retire() {
+	t.mu.Lock()
+	t.facts = nil
+	for _, sh := range t.shared {
+		sh.Retire()
+	}
+	t.mu.Unlock()
+	t.carryOutAll(t.group.Retire(t.proxy.now(), nil))
+}
+
+// sharedFor gives what the sessions of one user and database share.
+func (t *TargetGroup) sharedFor(k pool.Key) *pgsession.Shared {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	sh := t.shared[k]
+	if sh == nil {
+		sh = pgsession.NewShared(t.opts.Load().MaxStatements)
+		t.shared[k] = sh
+	}
+	return sh
+}
+
+// carryOut does one thing that the pool asks for. here is the worker whose loop
+// the caller runs on, or nil.
+func (t *TargetGroup) carryOut(a *pool.Action, here *worker) {
+	switch a.Kind {
+	case pool.Grant:
+		c, db := a.Waiter.Owner.(*client), a.Conn.Owner.(*dbConn)
+		switch {
+		case db.worker != c.worker:
+			db.move(c)
+		case here == c.worker:
+			c.granted(db)
+		default:
+			c.worker.loop.Post(func() { c.granted(db) })
+		}
+	case pool.Fail:
+		// Always later: the session may be in the middle of asking.
+		c, err := a.Waiter.Owner.(*client), a.Err
+		c.worker.loop.Post(func() { c.refused(err) })
+	case pool.Dial:
+		d := a.Dial
+		t.proxy.background.Go(func() { t.dial(d) })
+	case pool.Close:
+		db, reason := a.Conn.Owner.(*dbConn), a.Reason
+		t.log.Debug("The database connection is being closed.",
+			zap.Uint32("db_connection", db.pid), zap.Stringer("reason", reason))
+		db.worker.on(here, db.shutdown)
+	case pool.Wake:
+		t.arm(a.At - t.proxy.now())
+	}
+}
+
+func (t *TargetGroup) carryOutAll(acts []pool.Action) {
+	for i := range acts {
+		t.carryOut(&acts[i], nil)
+	}
+}
+
+// arm lets Tick be called after d.
+func (t *TargetGroup) arm(d time.Duration) { t.tick.Reset(max(d, 0)) }
+
+func (t *TargetGroup) onTick() {
+	now := t.proxy.now()
+	next, acts := t.group.Tick(now, nil)
+	t.carryOutAll(acts)
+	if next != pool.Never {
+		t.arm(next - now)
+	}
+}
+
+// dial opens one connection and hands it to the pool. It runs on a goroutine of
+// its own.
+func (t *TargetGroup) dial(d *pool.DialAttempt) {
+	o := t.opts.Load()
+	ctx, stop := context.WithTimeout(t.proxy.ctx, o.ConnectTimeout)
+	defer stop()
+	key := d.Pool.Key()
+	est, err := t.open(ctx, o, key, d)
+	if err != nil {
+		t.counts.failed.Add(1)
+		t.log.Warn("A database connection could not be opened.",
+			zap.String("user", key.User), zap.String("database", key.Database), zap.Error(err))
+		t.carryOutAll(t.group.Dialed(d, nil, err, target.Permanent(err), t.proxy.now(), nil))
+		return
+	}
+	t.counts.opened.Add(1)
+	db := &dbConn{target: t, pid: est.PID, secret: est.SecretKey}
+	db.entry.Owner = db
+	db.server = pgsession.NewServer(t.sharedFor(key), pgsession.NewParams(est.Params), !d.Dedicated)
+	tc, _ := est.Conn.(*tls.Conn)
+	db.tls = tc != nil
+	transport := est.Wrapped.(*netloop.Transport)
+	w := t.proxy.workerFor(d.Loop)
+	posted := w.loop.Post(func() {
+		if err := db.attach(w, transport, tc); err != nil {
+			_ = transport.Close()
+			w.carryOut(t, t.group.Dialed(d, nil, err, false, w.now(), w.buffer()))
+			return
+		}
+		w.carryOut(t, t.group.Dialed(d, &db.entry, nil, false, w.now(), w.buffer()))
+	})
+	if !posted {
+		_ = est.Conn.Close()
+	}
+}
+
+func (t *TargetGroup) open(ctx context.Context, o *TargetOptions, key pool.Key, d *pool.DialAttempt) (*target.Established, error) {
+	password, err := o.Passwords(ctx, key.User)
+	if err != nil {
+		return nil, &noCredentialsError{key.User, err}
+	}
+	r := target.Request{User: key.User, Password: password, Database: key.Database}
+	if err := t.learn(ctx, o, r); err != nil {
+		return nil, err
+	}
+	if p, ok := d.Params.(*dedicated); ok {
+		r.Params, r.Replication = p.settings, p.replication
+	}
+	t.counts.requests.Add(1)
+	return o.Dialer.Dial(ctx, r)
+}
+
+// learn asks the database for its limits, unless that is known.
+func (t *TargetGroup) learn(ctx context.Context, o *TargetOptions, r target.Request) error {
+	t.mu.Lock()
+	known := t.facts != nil
+	t.mu.Unlock()
+	if known {
+		return nil
+	}
+	f, err := o.Dialer.Facts(ctx, r)
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	t.facts = &f
+	t.mu.Unlock()
+	t.log.Info("The database was reached.", zap.String("version", f.ServerVersion),
+		zap.Int("max_connections", f.MaxConnections), zap.Bool("in_recovery", f.InRecovery))
+	t.carryOutAll(t.group.SetOptions(t.poolOptions(t.opts.Load()), t.proxy.now(), nil))
+	return nil
+}
+
+// idleLost gives up an idle connection that said something it should not, or
+// goodbye. It runs on the connection's loop.
+func (t *TargetGroup) idleLost(d *dbConn) {
+	if d.conn != nil {
+		d.conn.Close() // Closed tells the pool
+	}
+}
+
+// cancel delivers a cancel request and returns when the server has acted on it.
+func (t *TargetGroup) cancel(pid uint32, secret []byte) {
+	ctx, stop := context.WithTimeout(t.proxy.ctx, cancelLimit)
+	defer stop()
+	if err := t.opts.Load().Dialer.Cancel(ctx, pid, secret); err != nil {
+		t.log.Warn("A cancel request could not be delivered to the database.", zap.Error(err))
+	}
+}
+
+// noCredentialsError: there is no password to log in to the database with.
+type noCredentialsError struct {
+	user string
+	err  error
+}
+
+func (e *noCredentialsError) Error() string {
+	return fmt.Sprintf("no credentials for user %q: %v", e.user, e.err)
+}
+
+func (e *noCredentialsError) Unwrap() error { return e.err }
+
+// clientError is what a client is told when it gets no connection.
+func (t *TargetGroup) clientError(_ *pool.Pool, err error) *wire.Error {
+	var none *noCredentialsError
+	if errors.As(err, &none) {
+		return wire.Fatal(wire.CodeInvalidAuthorization, fmt.Sprintf(
+			"This RDS proxy has no credentials for the role %s. Check the credentials for this role and try again.", none.user))
+	}
+	if errors.Is(err, pool.ErrNoneReady) {
+		return &wire.Error{
+			Severity: wire.SeverityError, Code: wire.CodeTooManyConnections,
+			Message: "Timed-out waiting to acquire database connection.",
+			Detail:  "No database connection is ready, and connection_borrow_timeout is 0.",
+		}
+	}
+	if e, ok := target.ServerError(err); ok && e.Code != wire.CodeInvalidPassword && e.Code != wire.CodeInvalidAuthorization {
+		return &wire.Error{Severity: wire.SeverityError, Code: e.Code, Message: e.Message, Detail: e.Detail, Hint: e.Hint}
+	}
+	return &wire.Error{
+		Severity: wire.SeverityError, Code: wire.CodeConnectionFailure,
+		Message: "the proxy could not log in to the database",
+		Hint:    "The proxy's log tells why.",
+	}
+}
+
+// shutdown closes all connections in order: idle ones now, the others are
+// closed by their sessions' end.
+func (t *TargetGroup) shutdown() {
+	t.tick.Stop()
+	o := t.poolOptions(t.opts.Load())
+	o.Budget = 0
+	t.carryOutAll(t.group.SetOptions(o, t.proxy.now(), nil))
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package proxy
+
+import (
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/rdsproxy/rdsproxy/pkg/netloop"
+	"github.com/rdsproxy/rdsproxy/pkg/pool"
+	wire "github.com/rdsproxy/rdsproxy/pkg/wire/postgres"
+
+	"github.com/rdsproxy/rdsproxy/pkg/session/pgsession"
+)
+
+// sweepEvery is how often a worker looks for clients that were idle for too
+// long.
+const sweepEvery = time.Second
+
+// worker is one event loop and what lives on it.
+type worker struct {
+	proxy *Proxy
+	loop  *netloop.Loop
+	id    int
+	// offset turns the loop's clock into the proxy's.
+	offset time.Duration
+
+	clients []*client
+	counts  Counts
+	sweep   netloop.Timer
+	// actions is a buffer for what the pool asks to be done.
+	actions []pool.Action
+}
+
+func newWorker(p *Proxy, id int) (*worker, error) {
+	w := &worker{proxy: p, id: id}
+	loop, err := netloop.New(netloop.Options{
+		ID: id, Driver: p.opts.Driver,
+		OnPanic: func(_ *netloop.Conn, value any, stack []byte) {
+			w.panicked(value, stack)
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	w.loop = loop
+	w.sweep.Init(w.sweepIdle)
+	return w, nil
+}
+
+// panicked reports a defect that has cost one client its session.
+func (w *worker) panicked(value any, stack []byte) {
+	w.counts.Panics++
+	w.proxy.log.Error("panic in a session; the session is ended, others go on",
+		zap.Any("panic", value), zap.ByteString("stack", stack))
+}
+
+// start runs the loop until stop. wg is done when it has ended.
+func (w *worker) start(wg *sync.WaitGroup) {
+	w.loop.Post(func() {
+		w.offset = w.proxy.now() - w.loop.Now()
+		w.loop.Arm(&w.sweep, sweepEvery)
+	})
+	wg.Go(func() {
+		if err := w.loop.Run(); err != nil {
+			w.proxy.log.Error("event loop failed", zap.Int("loop", w.id), zap.Error(err))
+		}
+	})
+}
+
+// now is the proxy's clock, as of the beginning of the loop's turn.
+func (w *worker) now() time.Duration { return w.loop.Now() + w.offset }
+
+// buffer lends the action buffer; the caller gives it back with done.
+func (w *worker) buffer() []pool.Action {
+	b := w.actions[:0]
+	w.actions = nil
+	return b
+}
+
+func (w *worker) done(b []pool.Action) {
+	clear(b)
+	w.actions = b
+}
+
+func (w *worker) add(c *client) {
+	c.index = len(w.clients)
+	w.clients = append(w.clients, c)
+}
+
+func (w *worker) remove(c *client) {
+	last := len(w.clients) - 1
+	w.clients[c.index] = w.clients[last]
+	w.clients[c.index].index = c.index
+	w.clients[last] = nil
+	w.clients = w.clients[:last]
+}
+
+// sweepIdle ends sessions that were silent for too long.
+func (w *worker) sweepIdle() {
+	w.loop.Arm(&w.sweep, sweepEvery)
+	limit := w.proxy.settings.Load().IdleClientTimeout
+	if limit <= 0 {
+		return
+	}
+	now := w.loop.Now()
+	for i := len(w.clients) - 1; i >= 0; i-- {
+		if i >= len(w.clients) {
+			continue // several have gone at once
+		}
+		c := w.clients[i]
+		if c.conn == nil || now-c.lastActive < limit || !c.mayTimeOut() {
+			continue
+		}
+		c.conn.Do(func() { c.session.End(pgsession.IdleTimeoutError) })
+	}
+}
+
+// each calls f for every client of the worker.
+func (w *worker) each(f func(c *client)) {
+	for _, c := range append([]*client(nil), w.clients...) {
+		f(c)
+	}
+}
+
+// on runs f on the worker's loop, now if the caller is there already.
+func (w *worker) on(here *worker, f func()) {
+	if here == w {
+		f()
+		return
+	}
+	w.loop.Post(f)
+}
+
+var shutdownError = wire.Fatal(wire.CodeAdminShutdown, "terminating connection due to administrator command")
