@@ -66,9 +66,9 @@ func (c *Conn) expiry(o *Options) time.Duration {
 	if o.MaxLifetime <= 0 {
 		return Never
 	}
-	life := time.Duration(float64(o.MaxLifetime) * (1 - o.LifetimeJitter*c.jitter))
-	if c.born > Never-life {
+	life := float64(o.MaxLifetime) * (1 - o.LifetimeJitter*c.jitter)
+	if float64(c.born)+life >= float64(Never) {
 		return Never
 	}
-	return c.born + life
+	return c.born + time.Duration(life)
 }

@@ -19,12 +19,16 @@ import "time"
 //     or its own oldest waiter has waited that long: otherwise two pools with
 //     short transactions would take each other's connections all the time.
 //   - A connection that is just released although its own pool has waiters
-//     (owes). A starving queue takes one at once from a pool that has several,
-//     and after StealAfter the last one of a pool, when its own waiter is the
-//     older one: so more pools than slots take turns, and nobody starves. A queue
+//     (owes). A starving queue takes one at once from a pool that has several, and
+//     also the last one of a pool, when its own waiter is older than those there
+//     and has waited for StealAfter: so more pools than slots take turns. A queue
 //     that does not starve takes one after StealAfter from a pool that has at
 //     least two more than its own: so busy pools approach equal shares, and stop
 //     there.
+//
+// A new connection is left to its pool for StealAfter, unless that has several.
+// So a slot never changes hands more often than that, no matter how many pools
+// compete: to open connections is the dearest thing that a server can be asked.
 //
 // A slot is free when the connection is closed, not before; it then goes to
 // whoever is first. No more connections are closed than there are such wants.
@@ -88,16 +92,24 @@ func (g *Group) makeRoom(out []Action) []Action {
 		if !g.roomHelps(q) {
 			break
 		}
-		if !q.rank.starving {
-			at := min(c.since, q.waiting.head.since) + g.opts.StealAfter
-			if g.now < at {
-				g.stealAt = at
-				break
-			}
+		if at := g.mayTake(c, q); g.now < at {
+			g.stealAt = at
+			break
 		}
 		out = g.close(c, CloseEvicted, out)
 	}
 	return out
+}
+
+// mayTake is when q may take the idle connection c from another queue.
+func (g *Group) mayTake(c *Conn, q *queue) time.Duration {
+	switch {
+	case !q.rank.starving:
+		return max(c.born, min(c.since, q.waiting.head.since)) + g.opts.StealAfter
+	case c.pool.held() >= 2:
+		return g.now
+	}
+	return c.born + g.opts.StealAfter
 }
 
 // owes tells whether a connection that is being released must make room for
@@ -111,7 +123,7 @@ func (g *Group) owes(c *Conn) bool {
 	older := first.seq < own.seq && g.now-first.since >= g.opts.StealAfter
 	held := c.pool.held()
 	if q.rank.starving {
-		return held >= 2 || older
+		return held >= 2 || older && g.now-c.born >= g.opts.StealAfter
 	}
 	return older && held >= q.pool.held()+q.dialing+max(g.coming(), 0)+2
 }

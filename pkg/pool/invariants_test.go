@@ -174,8 +174,8 @@ func (v *verifier) quiet() {
 	if q != nil && g.mayDial() {
 		v.fail("a dial is wanted and possible, but was not begun")
 	}
-	if q != nil && g.roomHelps(q) && q.rank.starving && g.idle.n > 0 {
-		v.fail("a queue starves although connections are idle")
+	if q != nil && g.roomHelps(q) && g.idle.n > 0 && g.mayTake(g.idle.tail, q) <= g.now {
+		v.fail("a queue waits although it may take an idle connection")
 	}
 	if g.armed > g.deadline() {
 		v.fail("Tick is expected at %v, but needed at %v", g.armed, g.deadline())

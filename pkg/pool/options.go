@@ -38,9 +38,9 @@ type Options struct {
 	// doubles with each failure, and a random part of up to a half is taken off.
 	// 0: the defaults.
 	DialBackoffMin, DialBackoffMax time.Duration
-	// StealAfter damps the competition of pools for a budget that is used up: a
-	// pool that has connections takes an idle one from another pool only when it
-	// was idle, or when its own oldest waiter has waited, for this long.
+	// StealAfter damps the competition of pools for a budget that is used up: it
+	// is how long a pool keeps what it has just got, and how long a pool that has
+	// connections waits before it takes more from others (see demand.go).
 	// 0: DefaultStealAfter; negative: at once.
 	StealAfter time.Duration
 	// MaxOvertakes is how many later waiters may be served before a waiter, for
