@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package auth
+
+import (
+	"crypto/fips140"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"sync"
+)
+
+// Method is how a client proves that it knows its password.
+type Method uint8
+
+const (
+	// SCRAM is SCRAM-SHA-256, and over TLS SCRAM-SHA-256-PLUS too (RFC 5802, 7677).
+	SCRAM Method = iota + 1
+	// MD5 is the md5 method of PostgreSQL, for clients that know nothing better.
+	MD5
+	// Cleartext has the client send the password. It is for TLS connections only; whoever asks for it sees to that.
+	Cleartext
+)
+
+func (m Method) String() string {
+	switch m {
+	case SCRAM:
+		return "scram-sha-256"
+	case MD5:
+		return "md5"
+	case Cleartext:
+		return "password"
+	}
+	return "none"
+}
+
+// Credential is what the logins of one user are checked against. Copies are cheap and share what they hold, which
+// never changes; all methods may be called concurrently. The zero value belongs to nobody (IsZero). It holds what is
+// as good as the password for this proxy, so it prints as stars.
+type Credential struct {
+	// A function, because fmt looks into unexported fields of the structure around it, through pointers too (%s), and
+	// calls no Format there. Of a function it prints the address.
+	get func() *keys
+}
+
+type keys struct {
+	method Method
+	known  bool
+	salt   [saltSize]byte
+	// SCRAM (RFC 5802 section 3).
+	storedKey, serverKey [sha256.Size]byte
+	// digest is for MD5 the hexadecimal text of md5(password || user), for Cleartext the fingerprint of the password.
+	digest [sha256.Size]byte
+}
+
+// NewCredential derives what is needed to check logins of user by method. For SCRAM that takes about a millisecond, so
+// it is to be called when a password is learned and not when its user logs in: the time of a first login would tell
+// that the user exists. The password is any string of bytes; it is prepared as RFC 4013 wants it if it can be.
+func NewCredential(user, password string, method Method) (Credential, error) {
+	if password == "" {
+		return Credential{}, ErrEmptyPassword
+	}
+	k := &keys{method: method, known: true, salt: saltOf(user)}
+	switch method {
+	case SCRAM:
+		var err error
+		if k.storedKey, k.serverKey, err = deriveSCRAM(password, k.salt[:], Iterations); err != nil {
+			return Credential{}, err
+		}
+	case MD5:
+		if fips140.Enforced() {
+			return Credential{}, ErrMD5Disabled
+		}
+		k.digest = md5Hex([]byte(password), []byte(user))
+	case Cleartext:
+		k.digest = processMAC("cleartext", password)
+	default:
+		return Credential{}, fmt.Errorf("no such authentication method: %d", method)
+	}
+	return hold(k), nil
+}
+
+// MockCredential returns a credential that refuses every password, for a user who is not known. It costs two HMACs,
+// and never the derivation of a key. To leave no difference in time, take it for each login and replace it when the
+// user turns out to be known.
+func MockCredential(user string, method Method) Credential {
+	k := &keys{method: method, salt: saltOf(user)}
+	// Random to all others, so that no proof, digest or password fits; known=false refuses even one that did.
+	k.storedKey = processMAC("mock", user)
+	k.digest = k.storedKey
+	return hold(k)
+}
+
+func hold(k *keys) Credential { return Credential{func() *keys { return k }} }
+
+// IsZero reports whether this is the zero value.
+func (c Credential) IsZero() bool { return c.get == nil }
+
+// Method returns the method, 0 for the zero value.
+func (c Credential) Method() Method {
+	if c.get == nil {
+		return 0
+	}
+	return c.get().method
+}
+
+// Format prints stars, whatever the verb.
+func (c Credential) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "****") }
+
+// CheckCleartext compares a password, in a time that depends on the given one alone. It returns nil, ErrWrongPassword
+// or ErrUnknownUser.
+func (c Credential) CheckCleartext(password []byte) error {
+	if c.Method() != Cleartext {
+		return ErrUnknownUser
+	}
+	given := processMAC("cleartext", string(password))
+	k := c.get()
+	return k.verdict(hmac.Equal(given[:], k.digest[:]))
+}
+
+// verdict turns the result of a comparison into the outcome.
+func (k *keys) verdict(equal bool) error {
+	switch {
+	case !k.known:
+		return ErrUnknownUser
+	case !equal:
+		return ErrWrongPassword
+	}
+	return nil
+}
+
+// processKey is drawn once and makes everything that is derived from it look random to others, and differ between
+// processes.
+var processKey = sync.OnceValue(func() (key [sha256.Size]byte) {
+	_, _ = rand.Read(key[:]) // never fails
+	return key
+})
+
+func processMAC(purpose, text string) (sum [sha256.Size]byte) {
+	key := processKey()
+	m := hmac.New(sha256.New, key[:])
+	m.Write([]byte(purpose))
+	m.Write([]byte{0})
+	m.Write([]byte(text))
+	m.Sum(sum[:0])
+	return sum
+}
+
+func saltOf(user string) (salt [saltSize]byte) {
+	sum := processMAC("salt", user)
+	copy(salt[:], sum[:])
+	return salt
+}
