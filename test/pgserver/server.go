@@ -303,7 +303,8 @@ func DSN(addr, user, password, database string, params ...string) string {
 		k, v, _ := strings.Cut(p, "=")
 		q.Set(k, v)
 	}
-	u := url.URL{Scheme: "postgres", User: url.UserPassword(user, password), Host: addr, Path: "/" + database, RawQuery: q.Encode()}
+	query := strings.ReplaceAll(q.Encode(), "+", "%20") // libpq takes a plus for a plus
+	u := url.URL{Scheme: "postgres", User: url.UserPassword(user, password), Host: addr, Path: "/" + database, RawQuery: query}
 	return u.String()
 }
 
