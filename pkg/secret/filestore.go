@@ -189,16 +189,18 @@ func (s *FileStore) read(e *entry) error {
 	}
 	e.warned = exposed != ""
 	recovered := e.failure.Swap(nil) != nil
+	changed := old != nil && !old.Equal(c)
+	if old == nil || changed {
+		e.good.Store(&c)
+	}
 	switch {
-	case old == nil:
-		e.good.Store(&c)
-		return nil
-	case !old.Equal(c):
-		e.good.Store(&c)
+	case changed:
 		s.log.Info("secret has changed", zap.String("secret", e.path))
-		s.announce()
 	case recovered:
-		s.log.Info("secret can be read again", zap.String("secret", e.path))
+		s.log.Info("secret can be read now", zap.String("secret", e.path))
+	}
+	if changed || (recovered && old == nil) {
+		s.announce()
 	}
 	return nil
 }

@@ -286,7 +286,7 @@ func TestPolling(t *testing.T) {
 			"secret has changed",
 			"secret cannot be refreshed, the last good value stays in use", // half a file
 			"secret cannot be refreshed, the last good value stays in use", // none
-			"secret can be read again",
+			"secret can be read now",
 			"secret has changed",
 		}
 		if strings.Join(lines, "\n") != strings.Join(wantLines, "\n") {
@@ -302,6 +302,41 @@ func closed(c <-chan struct{}) bool {
 	default:
 		return false
 	}
+}
+
+// TestAppears: a secret that was missing is announced when it comes, and only then.
+func TestAppears(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s := secret.NewFileStore(secret.FileOptions{PollOnly: true, PollInterval: time.Second})
+		ctx, stop := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { s.Run(ctx) })
+		changed := s.Changed()
+		if _, err := s.Get(t.Context(), dir+"/app.json"); !errors.Is(err, secret.ErrNotFound) {
+			t.Error(err)
+		}
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		if closed(changed) {
+			t.Error("told of a change that was none")
+		}
+		write(t, dir+"/app.json", secretJSON("one"))
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if !closed(changed) {
+			t.Error("not told")
+		}
+		changed = s.Changed()
+		want(t, s, dir+"/app.json", "app:one")
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		if closed(changed) {
+			t.Error("told twice")
+		}
+		stop()
+		wg.Wait()
+	})
 }
 
 // TestNotification proves on the real file system that each way to replace a secret is noticed without polling.

@@ -20,8 +20,8 @@ type Store interface {
 	// one after a failure, waits for the place where secrets are kept, at most until ctx ends. Errors wrap one of the errors
 	// of this package where one fits, name the secret, and never show what is in it.
 	Get(ctx context.Context, id string) (Credential, error)
-	// Changed returns a channel that is closed when any credential got from the store has changed. Ask for the channel
-	// first, then Get, then wait for it: so no change is missed.
+	// Changed returns a channel that is closed when any credential got from the store has changed, or one that Get failed
+	// for can be got now. Ask for the channel first, then Get, then wait for it: so no change is missed.
 	Changed() <-chan struct{}
 }
 
