@@ -18,7 +18,7 @@ import (
 // the caller's to close. After success they are the loop's.
 func (l *Loop) Attach(t *Transport, tc *tls.Conn, h Handler) (*Conn, error) {
 	switch {
-	case l.state.Load() == stateEnded || l.ending:
+	case l.state.Load() > stateRunning || l.ending:
 		return nil, ErrStopped
 	case t.state == transportAttached || t.state == transportClosed:
 		return nil, t.notBlocking()

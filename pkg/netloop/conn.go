@@ -212,10 +212,15 @@ func (c *Conn) Buffered() int {
 	return n
 }
 
-// OverHighWater tells that the peer is slow: at the end of some event more than
-// HighWater bytes were unsent, and they have not fallen below LowWater since.
-// Drained tells when they have.
-func (c *Conn) OverHighWater() bool { return c.flags&flagOver != 0 }
+// OverHighWater tells that the peer is slow: more than HighWater bytes were
+// unsent at the end of some event, or are now and the socket is known to be full,
+// and they have not fallen below LowWater since. Drained tells when they have.
+func (c *Conn) OverHighWater() bool {
+	if c.flags&(flagBlocked|flagOver) == flagBlocked && c.Buffered() > HighWater {
+		c.flags |= flagOver
+	}
+	return c.flags&flagOver != 0
+}
 
 // PauseRead stops Data until ResumeRead. It costs no system call; only if bytes
 // come while reading is paused the loop stops to watch for them.

@@ -29,7 +29,8 @@ const defaultMaxUnconsumed = 1 << 20
 
 // Errors of this package, besides those of the operating system.
 var (
-	// ErrStopped is returned by Attach on a loop that has been stopped.
+	// ErrStopped is returned by Attach on a loop that has ended, and by a second
+	// Run.
 	ErrStopped = errors.New("netloop: loop is stopped")
 	// ErrUnsent is returned by Detach while the Conn has unsent bytes.
 	ErrUnsent = errors.New("netloop: connection has unsent bytes")
@@ -100,9 +101,10 @@ type Loop struct {
 
 // States of a Loop.
 const (
-	stateNew int32 = iota
-	stateRunning
-	stateEnded
+	stateNew     int32 = iota
+	stateRunning       // Run is under way
+	stateEnded         // Run has returned
+	stateUnused        // stopped before Run
 )
 
 // A slot names a connection by a small number. The generation tells it from
@@ -155,11 +157,14 @@ func (l *Loop) Conns() int { return l.conns }
 func (l *Loop) Now() time.Duration { return l.now }
 
 // Run serves the loop until Stop, and then closes what is still attached. It
-// takes the goroutine that calls it; a loop is run once. The error is that of
-// waiting for events, which does not happen in a sane process, or ErrStopped if
-// the loop was stopped or run before.
+// takes the goroutine that calls it. It returns nil after Stop, also if that was
+// called before. A loop is run once only: another Run returns ErrStopped. Any
+// other error is that of waiting for events, which a sane process does not see.
 func (l *Loop) Run() error {
 	if !l.state.CompareAndSwap(stateNew, stateRunning) {
+		if l.state.Load() == stateUnused {
+			return nil
+		}
 		return ErrStopped
 	}
 	defer l.end()
@@ -202,8 +207,8 @@ func (l *Loop) awake() {
 // may be called from any goroutine, also more than once.
 func (l *Loop) Stop() {
 	l.mail.close()
-	if l.state.CompareAndSwap(stateNew, stateEnded) {
-		l.driver.free() // never run
+	if l.state.CompareAndSwap(stateNew, stateUnused) {
+		l.driver.free()
 		return
 	}
 	if l.sleeping.CompareAndSwap(true, false) {

@@ -96,8 +96,10 @@ func (d *portable) attach(c *Conn, t *Transport) error {
 
 // next lets the reader read once more, unless it does already or nobody wants it.
 func (d *portable) next(c *Conn) {
-	p := c.port
-	if !p.reading && !p.full && p.err == nil && c.readable() {
+	if !c.readable() {
+		return
+	}
+	if p := c.port; !p.reading && p.err == nil {
 		p.reading = true
 		p.want <- struct{}{}
 	}
