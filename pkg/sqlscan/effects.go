@@ -14,10 +14,11 @@ type Effects uint32
 const (
 	// EffectSet is a session-wide change of a setting: SET, SET SESSION, RESET
 	// of one setting, set_config that is not certainly local, an UPDATE of
-	// pg_settings, set_limit of pg_trgm.
+	// pg_settings, set_limit of pg_trgm. EffectRole is reported as well unless
+	// the text names the setting.
 	EffectSet Effects = 1 << iota
-	// EffectRole is SET ROLE, SET SESSION AUTHORIZATION, a RESET of these, or a
-	// function of the set_user extension.
+	// EffectRole is SET ROLE, SET SESSION AUTHORIZATION, a RESET of these, the
+	// same by set_config, or a function of the set_user extension.
 	EffectRole
 	// EffectPrepare is the SQL command PREPARE.
 	EffectPrepare

@@ -2,13 +2,20 @@
 
 package sqlscan
 
+import "bytes"
+
 // configCall is the call of set_config that is being read.
 type configCall struct {
-	depth  int32 // of parentheses within it, zero if there is none
-	commas uint8 // between its arguments
-	tokens uint8 // of the current argument
-	last   token
+	depth   int32 // of parentheses within it, zero if there is none
+	effects Effects
+	commas  uint8 // between its arguments
+	tokens  uint8 // of the current argument
+	last    token
 }
+
+// anySetting is what a change of a setting does whose name is not known. The
+// settings role and session_authorization are out of reach for RESET ALL.
+const anySetting = EffectSet | EffectRole
 
 // open takes an opening parenthesis, which makes a call of the name before it.
 func (m *machine) open() {
@@ -23,20 +30,17 @@ func (m *machine) open() {
 		return
 	}
 	if m.config.depth != 0 {
-		m.effects |= EffectSet // one within the other
+		m.effects |= anySetting // one within the other
 		return
 	}
-	m.config = configCall{depth: m.depth}
+	m.config = configCall{depth: m.depth, effects: anySetting}
 	m.setPhase(m.phase)
 }
 
 // close takes a closing parenthesis.
 func (m *machine) close() {
 	if m.config.depth != 0 && m.depth == m.config.depth {
-		if !m.localConfig() {
-			m.effects |= EffectSet
-		}
-		m.config.depth = 0
+		m.endConfig()
 		m.setPhase(m.phase)
 	}
 	if m.depth > 0 {
@@ -49,6 +53,9 @@ func (m *machine) close() {
 func (m *machine) countArgument(t token) {
 	c := &m.config
 	if t == tokComma && m.depth == c.depth {
+		if name := m.literal(); c.commas == 0 && name != nil {
+			c.effects = settingEffects(name)
+		}
 		c.commas = min(c.commas+1, 3)
 		c.tokens = 0
 		return
@@ -57,21 +64,42 @@ func (m *machine) countArgument(t token) {
 	c.last = t
 }
 
-// localConfig tells at the end of set_config whether its third argument is
-// nothing but true, so that the setting ends with the transaction.
-func (m *machine) localConfig() bool {
+// endConfig ends set_config. If its third argument is nothing but true, the
+// setting ends with the transaction.
+func (m *machine) endConfig() {
 	c := &m.config
-	if c.commas != 2 || c.tokens != 1 {
-		return false
+	value := string(m.literal())
+	local := c.commas == 2 && c.tokens == 1 && (c.last == kwTrue || value == "true" || value == "t")
+	if local {
+		c.effects &= EffectSessionFunction
 	}
-	switch c.last {
-	case kwTrue:
-		return true
-	case tokString:
-		s := string(m.buf[:m.n])
-		return s == "true" || s == "t"
+	m.effects |= c.effects
+	c.depth = 0
+}
+
+// literal returns the value of the argument of set_config that was just read if
+// it is a plain string without escapes, else nil.
+func (m *machine) literal() []byte {
+	if m.config.tokens != 1 || m.config.last != tokString || int(m.n) == len(m.buf) {
+		return nil
 	}
-	return false
+	value := m.buf[:m.n]
+	if m.kind == kindEscape && bytes.IndexByte(value, '\\') >= 0 {
+		return nil
+	}
+	return value
+}
+
+// settingEffects returns what a change of the named setting does.
+func settingEffects(name []byte) Effects {
+	switch lookup(name, 0, len(name)) {
+	case idRole, idSessionAuthorization:
+		return EffectRole
+	case idSeed:
+		// It seeds the random numbers at once, as setseed does, for good.
+		return EffectSet | EffectSessionFunction
+	}
+	return EffectSet
 }
 
 // name takes a name that matters; prev is the token before it.
@@ -89,9 +117,8 @@ func (m *machine) name(t, prev token) {
 			m.setPhase(phaseUnlockOpen)
 		}
 	case fnNextval:
-		if prev == kwDefault && m.lead == kwCreate && !m.sawAs {
-			m.prev = tokWord // the default of a column is not run when it is created
-			return
+		if prev == kwDefault && m.lead == kwCreate && !m.sawAs || prev == tokSetDefault && m.lead == kwAlter {
+			m.prev = tokWord // a new default of a column is not run
 		}
 	}
 	// x.nextval is nextval(x) when x has no such column.

@@ -123,6 +123,8 @@ func (m *machine) leadToken(t token) {
 		m.setFirst(CommandSelect)
 		m.setPhase(phaseBody)
 		m.prev = t
+	case t == tokClose && m.noRelease:
+		// Behind the last action of a rule.
 	default:
 		m.statements++
 		m.setFirst(CommandOther)
@@ -191,6 +193,10 @@ func (m *machine) bodyToken(t token) {
 		}
 	case kwAs:
 		m.sawAs = true
+	case kwDefault:
+		if prev == kwSet {
+			m.prev = tokSetDefault
+		}
 	case kwExecute:
 		if m.isBody {
 			m.giveUp()
@@ -222,7 +228,7 @@ func (m *machine) bodyToken(t token) {
 // checkSettings knows that an UPDATE of the view pg_settings is a set_config.
 func (m *machine) checkSettings() {
 	if m.sawUpdate && m.sawSettings {
-		m.effects |= EffectSet
+		m.effects |= anySetting
 	}
 }
 
@@ -239,7 +245,7 @@ func (m *machine) semicolon() {
 func (m *machine) endStatement() {
 	if m.config.depth != 0 {
 		m.config.depth = 0
-		m.effects |= EffectSet
+		m.effects |= anySetting
 	}
 	if m.tempTable {
 		m.tempTable = false
@@ -252,6 +258,8 @@ func (m *machine) endStatement() {
 		m.effects |= EffectDeallocate // of a statement named prepare
 	case phasePrepareTransaction:
 		m.effects |= EffectPrepare
+	case phaseSetSession:
+		m.effects |= EffectSet
 	}
 	m.depth = 0
 	m.prev = tokNone

@@ -49,7 +49,7 @@ func (m *machine) startString(kind stringKind) {
 		m.startBody()
 	}
 	if kind == kindRaw {
-		m.emit(tokPunct)
+		m.emit(tokLiteral)
 	} else {
 		m.emit(tokString)
 	}
@@ -242,7 +242,7 @@ func (m *machine) startDollarString() {
 	if m.phase == phaseDo && m.body != nil {
 		m.startBody()
 	}
-	m.emit(tokPunct)
+	m.emit(tokLiteral)
 }
 
 // dollarString looks for the closing tag. A dollar sign that does not start it

@@ -10,8 +10,8 @@ func isWord(t token) bool { return t == tokWord || t >= kwAll }
 // "local.x" of the session.
 func (m *machine) setToken(t token) {
 	phase := m.phase
-	m.prev = t
 	m.setPhase(phaseBody)
+	m.bodyToken(t)
 	switch {
 	case phase == phaseSetLocal, phase == phaseSetTransaction:
 		if !isWord(t) || t == kwTo {
@@ -61,7 +61,7 @@ func (m *machine) preparedToken(t token, start, end int, quoted bool) {
 	m.prev = t
 	m.setPhase(phaseBody)
 	if phase == phasePrepareTransaction {
-		if t == tokString {
+		if t == tokString || t == tokLiteral {
 			m.setFirst(CommandPrepareTransaction)
 			m.control = true
 		} else {
@@ -71,6 +71,7 @@ func (m *machine) preparedToken(t token, start, end int, quoted bool) {
 	}
 	if t == kwAll && phase != phaseExecute && phase != phasePrepare {
 		m.effects |= EffectDeallocateAll
+		m.nameEnd = 0
 		return
 	}
 	if isWord(t) {

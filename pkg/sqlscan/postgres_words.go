@@ -12,7 +12,8 @@ const (
 	tokNone token = iota // the start of a statement
 	tokWord              // a word or quoted identifier without meaning here
 	tokString
-	tokNumber // a number or a parameter
+	tokLiteral // a string with a prefix that is not E, or with dollar quotes
+	tokNumber  // a number or a parameter
 	tokPunct
 	tokDot
 	tokComma
@@ -24,6 +25,7 @@ const (
 	tokLeadSelect // SELECT as the first word of a statement
 	tokLeadInsert // INSERT or MERGE where no column or alias can stand
 	tokOnCommit   // COMMIT after ON
+	tokSetDefault // DEFAULT after SET
 
 	// Words that matter in some place.
 	kwAll
@@ -145,7 +147,7 @@ const (
 // arguments.
 var callEffects = [tokenEnd]Effects{
 	fnSet:      EffectSet,
-	fnRole:     EffectRole,
+	fnRole:     EffectRole | EffectSessionFunction, // DISCARD ALL does not end it
 	fnLock:     EffectAdvisoryLock,
 	fnSequence: EffectSequence,
 	fnNextval:  EffectSequence,

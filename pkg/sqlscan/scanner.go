@@ -86,7 +86,8 @@ func (s *Scanner) Result() Result {
 	if m.noRelease || r.Effects&EffectUnknown != 0 {
 		r.Effects = r.Effects.Session()
 	}
-	if m.statements == 1 && m.nameEnd > 0 && m.state != stateUnknown {
+	prepared := m.first == CommandPrepare || m.first == CommandExecute || m.first == CommandDeallocate
+	if m.statements == 1 && prepared && m.nameEnd > 0 && m.state != stateUnknown {
 		r.NameStart, r.NameEnd, r.NameQuoted = m.nameStart, m.nameEnd, m.nameQuoted
 	}
 	return r
