@@ -220,6 +220,13 @@ func (s *Server) Kill() {
 	}
 }
 
+// Ended is closed when the server, which has to be running now, has ended.
+func (s *Server) Ended() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.proc.done
+}
+
 func (s *Server) takeProcess() *process {
 	s.mu.Lock()
 	defer s.mu.Unlock()
