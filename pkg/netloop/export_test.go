@@ -17,3 +17,6 @@ func (o Options) Waiting(raw time.Duration, block bool) Options {
 	o.wait = waitPlan{raw: raw, block: block}
 	return o
 }
+
+// FD is the socket of c on an epoll loop.
+func (c *Conn) FD() int { return int(c.fd) }

@@ -167,6 +167,7 @@ func (l *Loop) Run() error {
 		}
 		return ErrStopped
 	}
+	defer l.state.Store(stateEnded)
 	defer l.end()
 	l.awake()
 	for {
@@ -208,7 +209,7 @@ func (l *Loop) awake() {
 func (l *Loop) Stop() {
 	l.mail.close()
 	if l.state.CompareAndSwap(stateNew, stateUnused) {
-		l.driver.free()
+		l.end()
 		return
 	}
 	if l.sleeping.CompareAndSwap(true, false) {
@@ -216,7 +217,7 @@ func (l *Loop) Stop() {
 	}
 }
 
-// end closes what is left when Run returns.
+// end closes what is left when Run returns, or instead of Run.
 func (l *Loop) end() {
 	l.ending = true
 	l.mail.close()
@@ -229,7 +230,6 @@ func (l *Loop) end() {
 	l.settle()
 	l.runMail()
 	l.driver.free()
-	l.state.Store(stateEnded)
 }
 
 // settle does what the callbacks of an event have left to do: send what was

@@ -43,6 +43,24 @@ func TestStopWithoutRun(t *testing.T) {
 	}
 }
 
+// TestStopInsteadOfRun stops a loop that has a connection and was never run.
+func TestStopInsteadOfRun(t *testing.T) {
+	for _, d := range drivers() {
+		l, err := netloop.New(netloop.Options{Driver: d})
+		if err != nil {
+			t.Fatal(err)
+		}
+		near, far := tcpPair(t)
+		s := newSink()
+		if _, err := l.Attach(netloop.NewTransport(far), nil, s); err != nil {
+			t.Fatal(err)
+		}
+		l.Stop()
+		wait(t, s.end, "Closed")
+		mustEnd(t, near)
+	}
+}
+
 func TestRunTwice(t *testing.T) {
 	eachDriver(t, func(t *testing.T, l *loop) {
 		l.do(func() {})
