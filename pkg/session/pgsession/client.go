@@ -188,8 +188,8 @@ func (s *Session) owe(kind entryKind, act action) *entry {
 // oweReady notes a request that the server ends with ReadyForQuery.
 func (s *Session) oweReady(kind entryKind, act action) *entry {
 	s.srv.unsynced = false
-	if act == forward {
-		s.queries++
+	if act == forward && kind != entrySync {
+		s.work.Simple++
 	}
 	return s.srv.owed.push(kind, act)
 }
@@ -199,6 +199,7 @@ func (s *Session) clientExecute(p []byte, total int) (int, bool) {
 		return 0, false
 	}
 	e := s.owe(entryExecute, forward)
+	s.work.Extended++
 	if s.boundReleases != 0 && total > headerSize && p[headerSize] == 0 {
 		s.queryEffects(e, s.boundReleases, 1)
 	}

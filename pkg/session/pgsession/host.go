@@ -49,13 +49,21 @@ type Host interface {
 	// left.
 	Pinned(new session.Pins)
 	Unpinned()
-	// Served tells of finished work, for statistics: queries is the number of
-	// requests answered, waited the time spent in the borrow queue, total the
-	// time since the first byte of the request.
-	Served(queries int, waited, total time.Duration)
+	// Served tells of the work done with one borrowed connection, for
+	// statistics.
+	Served(w Work)
 	// Note reports something that operators should know, such as why a session
 	// was ended. It never contains SQL or values.
 	Note(e Event, detail string)
+}
+
+// Work is what was done between a borrow and its release.
+type Work struct {
+	// Simple counts Query and FunctionCall messages, Extended Execute messages.
+	Simple, Extended int
+	// Waited is the time from wanting the connection to having it, Total the
+	// time from wanting it to its release.
+	Waited, Total time.Duration
 }
 
 // Event is what Note reports.

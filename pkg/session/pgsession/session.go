@@ -93,8 +93,8 @@ type Session struct {
 	body body // of the client's message that is coming in
 	// failure answers the next request in place of the server.
 	failure []byte
-	// queries counts the requests since the connection was granted.
-	queries int
+	// work is what was done since the connection was granted.
+	work Work
 
 	borrowTimeout  time.Duration
 	cleanupTimeout time.Duration
@@ -204,7 +204,7 @@ func (s *Session) Granted(srv *Server) {
 func (s *Session) bind(srv *Server) bool {
 	s.srv = srv
 	s.granted = s.host.Now()
-	s.queries = 0
+	s.work = Work{}
 	if s.pins&session.PinReplication != 0 {
 		s.state = relaying
 		s.welcomeFrom(srv)
@@ -328,7 +328,8 @@ func (s *Session) replay(query []byte) {
 // release gives the connection back.
 func (s *Session) release(reuse bool) {
 	now := s.host.Now()
-	s.host.Served(s.queries, s.granted-s.asked, now-s.asked)
+	s.work.Waited, s.work.Total = s.granted-s.asked, now-s.asked
+	s.host.Served(s.work)
 	s.srv = nil
 	if s.state != closed {
 		s.state = idle
