@@ -96,7 +96,7 @@ func (l *Loop) enrol(c *Conn) {
 		c.slot = l.freeSlot[n-1]
 		l.freeSlot = l.freeSlot[:n-1]
 	} else {
-		c.slot = uint32(len(l.slots))
+		c.slot = int32(len(l.slots)) //nolint:gosec // bounded by the number of descriptors, which are of this type
 		l.slots = append(l.slots, slot{})
 	}
 	s := &l.slots[c.slot]
@@ -114,7 +114,7 @@ func (l *Loop) release(c *Conn) {
 }
 
 // lookup finds the connection that an event names, nil if it is gone.
-func (l *Loop) lookup(slot, gen uint32) *Conn {
+func (l *Loop) lookup(slot, gen int32) *Conn {
 	if int(slot) >= len(l.slots) || l.slots[slot].gen != gen {
 		return nil
 	}

@@ -55,7 +55,7 @@ func relayProcess(plan string) error {
 			return err
 		}
 		runtime.GOMAXPROCS(runtime.NumCPU() + 1) // as docs/netloop.md wants it
-		go l.Run()
+		go func() { _ = l.Run() }()
 		serve = func(a, b net.Conn) { loopRelay(l, a, b) }
 	}
 	go func() {

@@ -204,7 +204,7 @@ func TestCloseAfterFlushPaused(t *testing.T) {
 		mustRead(t, near, "error")
 		mustEnd(t, near)
 		near.Close()
-		wait(t, s.end, "Closed")
+		_ = wait(t, s.end, "Closed")
 	})
 }
 
@@ -224,7 +224,7 @@ func TestCloseWrite(t *testing.T) {
 		mustWrite(t, near, "still reading")
 		s.read(t, len("still reading"))
 		near.Close()
-		if err := wait(t, s.end, "Closed"); err != io.EOF {
+		if err := wait(t, s.end, "Closed"); !errors.Is(err, io.EOF) {
 			t.Errorf("closed by %v", err)
 		}
 	})
@@ -248,7 +248,7 @@ func TestLastWords(t *testing.T) {
 				if got := s.read(t, 5); got != "FATAL" {
 					t.Errorf("got %q", got)
 				}
-				wait(t, s.end, "Closed")
+				_ = wait(t, s.end, "Closed")
 			})
 		}
 	})
@@ -267,7 +267,7 @@ func TestWriteToDead(t *testing.T) {
 				}
 				c.Write(make([]byte, 16<<20))
 			})
-			near.(*net.TCPConn).SetLinger(0)
+			_ = near.(*net.TCPConn).SetLinger(0)
 			near.Close()
 			if err := wait(t, s.end, "Closed"); err == nil || errors.Is(err, net.ErrClosed) {
 				t.Errorf("closed by %v", err)

@@ -75,13 +75,13 @@ type Conn struct {
 	closing *closing // state of CloseAfterFlush
 	err     error    // for Closed; or a read error that waits behind kept bytes
 
-	slot, gen uint32
+	slot, gen int32
 	flags     flags
 	readEnded bool // err is what the read side ended with
 
 	// Of the driver.
-	fd       int32
 	interest uint32
+	fd       int
 	port     *portConn
 }
 

@@ -28,7 +28,7 @@ func TestEcho(t *testing.T) {
 					mustRead(t, near, text)
 				}
 				near.Close()
-				if err := wait(t, s.end, "Closed"); err != io.EOF {
+				if err := wait(t, s.end, "Closed"); !errors.Is(err, io.EOF) {
 					t.Errorf("closed by %v", err)
 				}
 			})
@@ -98,7 +98,7 @@ func TestUnconsumed(t *testing.T) {
 				return n
 			},
 		})
-		go near.Write(want)
+		go send(near, want)
 		wait(t, done, "all bytes")
 		if !bytes.Equal(got.Bytes(), want) {
 			t.Error("bytes differ")
@@ -125,7 +125,7 @@ func TestTooMuchUnconsumed(t *testing.T) {
 			s := newSink()
 			s.data = func(*netloop.Conn, []byte) int { return 0 }
 			l.attach(far, s)
-			go near.Write(make([]byte, 1<<20))
+			go send(near, make([]byte, 1<<20))
 			if err := wait(t, s.end, "Closed"); !errors.Is(err, netloop.ErrUnconsumed) {
 				t.Errorf("closed by %v", err)
 			}

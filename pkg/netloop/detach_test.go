@@ -68,7 +68,7 @@ func TestDetach(t *testing.T) {
 				}
 				mustRead(t, near, "hello")
 				near.Close()
-				if err := wait(t, second.end, "Closed"); err != io.EOF {
+				if err := wait(t, second.end, "Closed"); !errors.Is(err, io.EOF) {
 					t.Errorf("closed by %v", err)
 				}
 				none(t, first.end, "Closed on the first loop")
@@ -194,7 +194,7 @@ func wander(t *testing.T, a, b *loop, near net.Conn, tr *netloop.Transport, tc *
 	want := pattern(4 << 20)
 	w := &wanderer{t: t, loops: [2]*loop{a, b}, want: len(want), done: make(chan struct{})}
 	a.Post(func() { w.arrive(tr, tc, nil) })
-	go near.Write(want)
+	go send(near, want)
 	wait(t, w.done, "all bytes")
 	w.loops[w.at].turns()
 	if !bytes.Equal(w.got.Bytes(), want) {
@@ -219,7 +219,7 @@ func TestTLSDetachPaused(t *testing.T) {
 			got = append(got, p[:len(p)/2]...)
 			return len(p) / 2
 		}})
-		go near.Write(want)
+		go send(near, want)
 		wait(t, paused, "data")
 		a.turns()
 		var tr *netloop.Transport

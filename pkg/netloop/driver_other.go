@@ -10,4 +10,4 @@ const bestDriver = DriverPortable
 
 func newEpoll(*Loop) (driver, error) { return nil, errors.ErrUnsupported }
 
-func closeSocket(int32) error { return errors.ErrUnsupported }
+func closeSocket(int) error { return errors.ErrUnsupported }

@@ -99,10 +99,10 @@ func (d *epoll) attach(c *Conn, t *Transport) error {
 		}
 	}
 	c.fd = fd
-	ev := unix.EpollEvent{Events: watchRead, Fd: int32(c.slot), Pad: int32(c.gen)}
-	if err := unix.EpollCtl(d.fd, unix.EPOLL_CTL_ADD, int(fd), &ev); err != nil {
+	ev := unix.EpollEvent{Events: watchRead, Fd: c.slot, Pad: c.gen}
+	if err := unix.EpollCtl(d.fd, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
 		if t.nc != nil {
-			_ = unix.Close(int(fd))
+			_ = unix.Close(fd)
 		}
 		return os.NewSyscallError("epoll_ctl", err)
 	}
@@ -121,7 +121,7 @@ func (d *epoll) close(c *Conn) {
 	// Closing would take the socket out of the set by itself, unless another
 	// process holds it, too.
 	d.watch(c, 0)
-	_ = unix.Close(int(c.fd))
+	_ = unix.Close(c.fd)
 	c.fd = -1
 }
 
@@ -139,7 +139,7 @@ func (d *epoll) watch(c *Conn, interest uint32) {
 		op = unix.EPOLL_CTL_ADD
 	}
 	c.interest = interest
-	ev := unix.EpollEvent{Events: interest &^ watching, Fd: int32(c.slot), Pad: int32(c.gen)}
+	ev := unix.EpollEvent{Events: interest &^ watching, Fd: c.slot, Pad: c.gen}
 	_, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(d.fd), uintptr(op), uintptr(c.fd), uintptr(unsafe.Pointer(&ev)), 0, 0)
 	if errno != 0 && interest != 0 {
 		// Out of memory or of watches: the connection cannot be served.
@@ -290,7 +290,7 @@ func (d *epoll) write(c *Conn) (int, syscall.Errno) {
 	return int(n), 0
 }
 
-func send(fd int32, p []byte) (int, syscall.Errno) {
+func send(fd int, p []byte) (int, syscall.Errno) {
 	n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)),
 		unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT, 0, 0)
 	if errno != 0 {
@@ -299,7 +299,7 @@ func send(fd int32, p []byte) (int, syscall.Errno) {
 	return int(n), 0
 }
 
-func recv(fd int32, p []byte) (int, syscall.Errno) {
+func recv(fd int, p []byte) (int, syscall.Errno) {
 	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)),
 		unix.MSG_DONTWAIT, 0, 0)
 	if errno != 0 {

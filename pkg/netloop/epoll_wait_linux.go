@@ -152,7 +152,7 @@ func (d *epoll) wait(limit time.Duration) error {
 		if ev.Fd == wakeSlot {
 			continue
 		}
-		if c := l.lookup(uint32(ev.Fd), uint32(ev.Pad)); c != nil {
+		if c := l.lookup(ev.Fd, ev.Pad); c != nil {
 			d.event(c, ev.Events)
 		}
 	}

@@ -19,4 +19,4 @@ func (o Options) Waiting(raw time.Duration, block bool) Options {
 }
 
 // FD is the socket of c on an epoll loop.
-func (c *Conn) FD() int { return int(c.fd) }
+func (c *Conn) FD() int { return c.fd }

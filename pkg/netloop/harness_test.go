@@ -3,6 +3,7 @@
 package netloop_test
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -279,6 +280,9 @@ func mustWrite(t testing.TB, w io.Writer, s string) {
 	}
 }
 
+// send writes what a peer may or may not take.
+func send(w io.Writer, p []byte) { _, _ = w.Write(p) }
+
 func mustRead(t testing.TB, r io.Reader, want string) {
 	t.Helper()
 	got := make([]byte, len(want))
@@ -290,7 +294,7 @@ func mustRead(t testing.TB, r io.Reader, want string) {
 // mustEnd expects the end of the stream.
 func mustEnd(t testing.TB, r io.Reader) {
 	t.Helper()
-	if n, err := r.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+	if n, err := r.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
 		t.Fatalf("read %d bytes, %v; want the end", n, err)
 	}
 }

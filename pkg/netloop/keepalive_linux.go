@@ -20,14 +20,14 @@ func setConnKeepAlive(nc net.Conn, k keepAlive) error {
 		return err
 	}
 	var setErr error
-	if err := raw.Control(func(fd uintptr) { setErr = setSocketKeepAlive(int32(fd), k) }); err != nil {
+	if err := raw.Control(func(fd uintptr) { setErr = setSocketKeepAlive(int(fd), k) }); err != nil {
 		return err
 	}
 	return setErr
 }
 
-func setSocketKeepAlive(fd int32, k keepAlive) error {
-	if proto, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PROTOCOL); err != nil || proto != unix.IPPROTO_TCP {
+func setSocketKeepAlive(fd int, k keepAlive) error {
+	if proto, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PROTOCOL); err != nil || proto != unix.IPPROTO_TCP {
 		return os.NewSyscallError("getsockopt", err)
 	}
 	on := 0
@@ -48,7 +48,7 @@ func setSocketKeepAlive(fd int32, k keepAlive) error {
 		if !o.set {
 			continue
 		}
-		if err := unix.SetsockoptInt(int(fd), o.level, o.name, o.value); err != nil {
+		if err := unix.SetsockoptInt(fd, o.level, o.name, o.value); err != nil {
 			return os.NewSyscallError("setsockopt", err)
 		}
 	}

@@ -22,4 +22,4 @@ func setConnKeepAlive(nc net.Conn, k keepAlive) error {
 	})
 }
 
-func setSocketKeepAlive(int32, keepAlive) error { return errors.ErrUnsupported }
+func setSocketKeepAlive(int, keepAlive) error { return errors.ErrUnsupported }

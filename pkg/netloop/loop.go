@@ -79,7 +79,7 @@ type Loop struct {
 	now    time.Duration
 
 	slots    []slot // the connections, by number
-	freeSlot []uint32
+	freeSlot []int32
 	conns    int
 
 	timers  timerHeap
@@ -112,7 +112,7 @@ const (
 // connection was closed can be told to be stale.
 type slot struct {
 	conn *Conn
-	gen  uint32
+	gen  int32
 }
 
 // New makes a loop. It is an error if the driver is unknown or not available

@@ -56,7 +56,7 @@ func TestStopInsteadOfRun(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.Stop()
-		wait(t, s.end, "Closed")
+		_ = wait(t, s.end, "Closed")
 		mustEnd(t, near)
 	}
 }
@@ -154,7 +154,7 @@ func TestStopFromLoop(t *testing.T) {
 		}
 		l.attach(far, s)
 		mustWrite(t, near, "stop")
-		wait(t, s.end, "Closed")
+		_ = wait(t, s.end, "Closed")
 		l.stop()
 	})
 }
@@ -205,7 +205,7 @@ func testPanic(t *testing.T, driver, where string) {
 	switch where {
 	case "Drained":
 		l.do(func() { c.Write(make([]byte, 16<<20)) })
-		go io.Copy(io.Discard, near)
+		go func() { _, _ = io.Copy(io.Discard, near) }()
 	case "Closed":
 		near.Close()
 	case "Do":

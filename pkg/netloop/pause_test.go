@@ -239,10 +239,10 @@ func TestHangup(t *testing.T) {
 	l := startLoop(t, netloop.Options{Driver: netloop.DriverEpoll})
 	ends := map[string]func(net.Conn){
 		"close": func(c net.Conn) { c.Close() },
-		"half":  func(c net.Conn) { c.(interface{ CloseWrite() error }).CloseWrite() },
+		"half":  func(c net.Conn) { _ = c.(interface{ CloseWrite() error }).CloseWrite() },
 		"reset": func(c net.Conn) {
 			if tcp, ok := c.(*net.TCPConn); ok {
-				tcp.SetLinger(0)
+				_ = tcp.SetLinger(0)
 			}
 			c.Close()
 		},
@@ -271,7 +271,7 @@ func TestHangup(t *testing.T) {
 						s.read(t, len("last words"))
 					}
 					err := wait(t, s.end, "Closed")
-					if name != "reset" && err != io.EOF {
+					if name != "reset" && !errors.Is(err, io.EOF) {
 						t.Errorf("closed by %v", err)
 					}
 					if name == "reset" && network == "tcp" && !errors.Is(err, syscall.ECONNRESET) {

@@ -29,7 +29,7 @@ func TestTLSEcho(t *testing.T) {
 			mustRead(t, near, "hello")
 		}
 		near.Close()
-		if err := wait(t, s.end, "Closed"); err != io.EOF {
+		if err := wait(t, s.end, "Closed"); !errors.Is(err, io.EOF) {
 			t.Errorf("closed by %v", err)
 		}
 	})
@@ -100,7 +100,7 @@ func TestTLSPause(t *testing.T) {
 			return n
 		}}
 		near, c := l.attachTLS(tc, h)
-		go near.Write(want)
+		go send(near, want)
 		for running := true; running; {
 			select {
 			case <-paused:
@@ -193,7 +193,7 @@ func TestTLSCloseWrite(t *testing.T) {
 		mustWrite(t, near, "still reading")
 		s.read(t, len("still reading"))
 		near.Close()
-		if err := wait(t, s.end, "Closed"); err != io.EOF {
+		if err := wait(t, s.end, "Closed"); !errors.Is(err, io.EOF) {
 			t.Errorf("closed by %v", err)
 		}
 	})
@@ -237,7 +237,7 @@ func TestTLSBadRecord(t *testing.T) {
 			if err := nearRaw.(*net.TCPConn).CloseWrite(); err != nil {
 				t.Fatal(err)
 			}
-			if err := wait(t, s.end, "Closed"); err == nil || err == io.EOF || errors.Is(err, net.ErrClosed) {
+			if err := wait(t, s.end, "Closed"); err == nil || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
 				t.Errorf("%q: closed by %v", bad, err)
 			}
 			none(t, s.got, "data")
@@ -262,7 +262,7 @@ func TestTLSSlowReader(t *testing.T) {
 		go func() {
 			defer server.Close()
 			for range size / len(piece) {
-				server.Write(piece)
+				send(server, piece)
 			}
 		}()
 		got := make([]byte, len(piece))

@@ -29,7 +29,7 @@ type Transport struct {
 	nc    net.Conn // nil once an epoll loop has taken the socket
 	c     *Conn    // while attached
 	rest  []byte   // received TLS bytes not decrypted yet, between two loops
-	fd    int32    // the socket, if nc is nil
+	fd    int      // the socket, if nc is nil
 	state transportState
 
 	local, remote net.Addr // once nc is nil

@@ -15,7 +15,7 @@ import (
 // dupSocket returns a second descriptor of the socket of nc, so that nc can be
 // closed, and the runtime's poller forget it, while the connection lives on. The
 // socket stays non-blocking, which is a property that descriptors share.
-func dupSocket(nc net.Conn) (int32, error) {
+func dupSocket(nc net.Conn) (int, error) {
 	sc, ok := nc.(syscall.Conn)
 	if !ok {
 		return -1, fmt.Errorf("%T has no file descriptor", nc)
@@ -40,11 +40,11 @@ func dupSocket(nc net.Conn) (int32, error) {
 	if err != nil {
 		return -1, err
 	}
-	return int32(fd), nil
+	return fd, nil
 }
 
 // leaveRuntime closes the net.Conn; fd is the socket from now on.
-func (t *Transport) leaveRuntime(fd int32) {
+func (t *Transport) leaveRuntime(fd int) {
 	t.fd = fd
 	if t.nc == nil {
 		return
@@ -54,4 +54,4 @@ func (t *Transport) leaveRuntime(fd int32) {
 	t.nc = nil
 }
 
-func closeSocket(fd int32) error { return os.NewSyscallError("close", unix.Close(int(fd))) }
+func closeSocket(fd int) error { return os.NewSyscallError("close", unix.Close(fd)) }
