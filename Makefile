@@ -4,7 +4,7 @@
 
 GO      ?= go
 CACHE   ?= $(or $(RDSPROXY_TEST_CACHE),$(if $(filter 0,$(shell id -u)),/var/cache/rdsproxy-test,$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rdsproxy-test))
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI         := $(CACHE)/golangci-lint-$(GOLANGCI_VERSION)/golangci-lint
