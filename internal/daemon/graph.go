@@ -27,6 +27,7 @@ type graph struct {
 	level zap.AtomicLevel
 	conf  atomic.Pointer[config.Config]
 
+	reloads reloads
 	store   *secret.FileStore
 	users   *users
 	proxy   *proxy.Proxy
@@ -52,6 +53,7 @@ func (g *graph) authList() []config.Auth { return g.config().Auth }
 func build(cfg *config.Config, opts Options, log *zap.Logger, level zap.AtomicLevel) (*graph, error) {
 	g := &graph{opts: opts, log: log, level: level}
 	g.conf.Store(cfg)
+	g.reloads.done(nil)
 	g.store = secret.NewFileStore(secret.FileOptions{Log: log})
 	g.users = newUsers(g.store, log)
 	g.users.set(context.Background(), cfg.Auth) // files only, at the start of the process
@@ -99,6 +101,7 @@ func (g *graph) targetOptions(t config.TargetGroup) (proxy.TargetOptions, error)
 		BorrowTimeout:  t.ConnectionBorrowTimeout, ConnectTimeout: t.ConnectTimeout,
 		MaxLifetime: t.MaxConnectionLifetime, IdleTimeout: t.IdleConnectionTimeout,
 		MaxStatements: t.MaxPreparedStatements, Passwords: g.users.password,
+		TLS: t.TLS.Mode != config.TLSDisable, InitQuery: t.InitQuery != "",
 	}, nil
 }
 

@@ -154,8 +154,6 @@ type Auth struct {
 type Log struct {
 	Level  LogLevel  `config:"level"`
 	Format LogFormat `config:"format"`
-	// PinDigest adds a digest of the statement (never its text) to the line that reports a pin.
-	PinDigest bool `config:"pin_digest"`
 }
 
 // Admin is the listener for health and metrics.

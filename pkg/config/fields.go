@@ -145,8 +145,6 @@ var fields = []field{
 		help: "Lowest level that is logged."},
 	{path: "log.format", def: "json", allow: "json|console", reload: Restart,
 		help: "Shape of log lines."},
-	{path: "log.pin_digest", def: "false", reload: Live,
-		help: "Adds a digest of the statement, never its text, to the line that reports a pin."},
 
 	{path: "admin", reload: Restart,
 		help: "Listener for health, metrics and status."},

@@ -10,9 +10,6 @@ type admission struct {
 	mu              sync.Mutex
 	clients         int
 	unauthenticated int
-	received        uint64
-	failed          uint64
-	succeeded       uint64
 	idle            chan struct{} // closed when clients falls to 0
 }
 
@@ -21,9 +18,7 @@ type admission struct {
 func (a *admission) enter(maxUnauthenticated int) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.received++
 	if a.unauthenticated >= maxUnauthenticated {
-		a.failed++
 		return false
 	}
 	a.clients++
@@ -39,21 +34,17 @@ func (a *admission) loggedIn(maxClients int) bool {
 		return false
 	}
 	a.unauthenticated--
-	a.succeeded++
 	return true
 }
 
 // leave frees the place of a connection. authenticated tells whether loggedIn
-// had said yes; counted, whether an unsuccessful one counts as a failure.
-func (a *admission) leave(authenticated, counted bool) {
+// had said yes.
+func (a *admission) leave(authenticated bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.clients--
 	if !authenticated {
 		a.unauthenticated--
-		if counted {
-			a.failed++
-		}
 	}
 	if a.clients == 0 && a.idle != nil {
 		close(a.idle)

@@ -14,6 +14,7 @@ import (
 	"github.com/rdsproxy/rdsproxy/pkg/pool"
 	"github.com/rdsproxy/rdsproxy/pkg/session"
 	"github.com/rdsproxy/rdsproxy/pkg/session/pgsession"
+	wire "github.com/rdsproxy/rdsproxy/pkg/wire/postgres"
 )
 
 // flushLimit bounds the time to send the last bytes to a peer, and to wait for
@@ -23,14 +24,15 @@ const flushLimit = 5 * time.Second
 // client is one client connection on its worker: the Handler of its socket and
 // the Host of its session.
 type client struct {
-	worker  *worker
-	target  *TargetGroup
-	pool    *pool.Pool
-	conn    *netloop.Conn // nil once closed
-	db      *dbConn       // nil while none is borrowed
-	session pgsession.Session
-	waiter  pool.Waiter
-	timer   netloop.Timer
+	worker   *worker
+	endpoint *Endpoint
+	target   *TargetGroup
+	pool     *pool.Pool
+	conn     *netloop.Conn // nil once closed
+	db       *dbConn       // nil while none is borrowed
+	session  pgsession.Session
+	waiter   pool.Waiter
+	timer    netloop.Timer
 
 	lastActive time.Duration
 	index      int // in worker.clients
@@ -39,8 +41,10 @@ type client struct {
 	orphans int
 	paused  pause
 	crashed bool
-	tls     bool
-	leaving func() // tells the admission that the client's place is free
+	tls     uint8 // 1 with TLS
+	closing CloseReason
+	// pinned is the reason that pinned the session first, plus one; 0: none.
+	pinned uint8
 }
 
 // pause says who does not want the client's bytes now. They flow only when
@@ -70,17 +74,19 @@ func (c *client) attach(t *netloop.Transport, tc *tls.Conn, o pgsession.Options)
 		return
 	}
 	c.conn = conn
-	c.tls = tc != nil
+	if tc != nil {
+		c.tls = 1
+	}
 	c.waiter.Owner = c
 	c.waiter.Loop = c.worker.id
 	c.timer.Init(c.timeUp)
 	c.worker.add(c)
-	c.worker.counts.clientOpened(c.tls)
+	c.counts().open[c.tls]++
 	c.worker.proxy.cancels.add(c, o.PID, o.Secret)
 	conn.Do(func() {
 		c.session.Init(o)
 		if c.worker.proxy.draining.Load() {
-			c.session.End(shutdownError)
+			c.end(ClosedDrain, shutdownError)
 			return
 		}
 		c.session.Start()
@@ -88,12 +94,15 @@ func (c *client) attach(t *netloop.Transport, tc *tls.Conn, o pgsession.Options)
 }
 
 // gone frees the client's place.
-func (c *client) gone() {
-	if c.leaving != nil {
-		c.leaving()
-		c.leaving = nil
-	}
+func (c *client) gone() { c.worker.proxy.admitted.leave(true) }
+
+// end ends the session, telling the client why.
+func (c *client) end(reason CloseReason, why *wire.Error) {
+	c.closing = reason
+	c.session.End(why)
 }
+
+func (c *client) counts() *endpointCounts { return c.worker.counts.endpoint(c.endpoint.index) }
 
 // Data implements netloop.Handler.
 func (c *client) Data(_ *netloop.Conn, p []byte) int {
@@ -126,11 +135,17 @@ func (c *client) Closed(_ *netloop.Conn, err error) {
 	c.conn = nil
 	w := c.worker
 	w.remove(c)
-	w.counts.clientClosed(c.tls)
+	c.counts().open[c.tls]--
+	c.unpinned()
 	w.proxy.cancels.remove(c.pid)
 	c.gone()
 	var pe *netloop.PanicError
-	if c.crashed || errors.As(err, &pe) {
+	crashed := c.crashed || errors.As(err, &pe)
+	if crashed {
+		c.closing = ClosedPanic
+	}
+	c.counts().closed[c.closing]++
+	if crashed {
 		c.crash()
 		return
 	}
@@ -319,38 +334,52 @@ func (c *client) Now() time.Duration { return c.worker.loop.Now() }
 
 // Pinned implements pgsession.Host.
 func (c *client) Pinned(reasons session.Pins) {
-	counts := &c.worker.counts
-	if c.session.Pins() == reasons {
-		counts.PinnedNow++
-	}
-	reasons.Each(func(i int) { counts.Pins[i]++ })
+	counts := c.worker.counts.target(c.target.index)
+	reasons.Each(func(i int) {
+		counts.pins[i]++
+		if c.pinned == 0 {
+			c.pinned = uint8(i + 1)
+			counts.pinned[i]++
+		}
+	})
 	c.worker.proxy.log.Info("The client session was pinned to the database connection.",
 		zap.Uint32("client_connection", c.pid), zap.Stringer("reason", reasons))
 }
 
 // Unpinned implements pgsession.Host.
-func (c *client) Unpinned() { c.worker.counts.PinnedNow-- }
+func (c *client) Unpinned() {
+	c.worker.counts.target(c.target.index).unpins++
+	c.unpinned()
+}
+
+func (c *client) unpinned() {
+	if c.pinned != 0 {
+		c.worker.counts.target(c.target.index).pinned[c.pinned-1]--
+		c.pinned = 0
+	}
+}
 
 // Served implements pgsession.Host.
-func (c *client) Served(queries int, waited, total time.Duration) {
-	c.worker.counts.served(c.tls, queries, waited, total)
-}
+func (c *client) Served(w pgsession.Work) { c.counts().served(int(c.tls), w) }
 
 // Note implements pgsession.Host.
 func (c *client) Note(e pgsession.Event, detail string) {
-	c.worker.counts.Events[e]++
 	log := c.worker.proxy.log
 	fields := []zap.Field{zap.Uint32("client_connection", c.pid), zap.String("detail", detail)}
 	switch e {
 	case pgsession.EventClientProtocol:
+		c.closing = ClosedClientProtocol
 		log.Warn("The client connection closed. Reason: the client broke the protocol.", fields...)
 	case pgsession.EventServerProtocol:
+		c.closing = ClosedServerProtocol
 		log.Error("The client connection closed. Reason: the database's replies do not fit what was asked.", fields...)
 	case pgsession.EventServerLost:
+		c.closing = ClosedServerLost
 		log.Warn("The database connection ended while a client was using it.", fields...)
 	case pgsession.EventReplayFailed:
 		log.Warn("The session's settings could not be applied to a database connection.", fields...)
 	case pgsession.EventBorrowTimeout:
+		c.counts().borrowTimeouts++
 		err := c.target.group.LastDialError(c.pool)
 		log.Warn("Timed-out waiting to acquire database connection.", append(fields, zap.NamedError("last_dial_error", err))...)
 	case pgsession.EventCleanupFailed:

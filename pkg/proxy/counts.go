@@ -9,24 +9,23 @@ import (
 	"github.com/rdsproxy/rdsproxy/pkg/session/pgsession"
 )
 
-// LatencyBounds are the upper bounds of the histogram buckets of Counts; one
-// more bucket has what is above the last.
+// LatencyBounds are the upper bounds of the buckets of a Histogram; one more
+// bucket has what is above the last.
 var LatencyBounds = [...]time.Duration{
-	100 * time.Microsecond, 250 * time.Microsecond, 500 * time.Microsecond,
+	50 * time.Microsecond, 100 * time.Microsecond, 250 * time.Microsecond, 500 * time.Microsecond,
 	time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond, 10 * time.Millisecond, 25 * time.Millisecond,
 	50 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond,
-	time.Second, 2500 * time.Millisecond, 5 * time.Second, 10 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute,
+	time.Second, 2500 * time.Millisecond, 5 * time.Second, 10 * time.Second, 30 * time.Second,
+	time.Minute, 2 * time.Minute, 5 * time.Minute,
 }
 
 // Histogram is a distribution of times.
 type Histogram struct {
-	Count   uint64
 	Sum     time.Duration
 	Buckets [len(LatencyBounds) + 1]uint64
 }
 
 func (h *Histogram) add(d time.Duration) {
-	h.Count++
 	h.Sum += d
 	i := 0
 	for i < len(LatencyBounds) && d > LatencyBounds[i] {
@@ -35,77 +34,98 @@ func (h *Histogram) add(d time.Duration) {
 	h.Buckets[i]++
 }
 
-func (h *Histogram) merge(o *Histogram) {
-	h.Count += o.Count
-	h.Sum += o.Sum
-	for i := range h.Buckets {
-		h.Buckets[i] += o.Buckets[i]
-	}
+// Latency sums up times.
+type Latency struct {
+	Count uint64
+	Sum   time.Duration
 }
 
-// Counts are the numbers of one endpoint on one worker. The loop alone writes
-// them, without locks; a reader asks the loop for a copy.
-type Counts struct {
-	// Open and OpenTLS are the clients that are logged in now.
-	Open, OpenTLS int
-	Closed        uint64
-	// Queries counts requests that the database has answered; QueriesTLS those
-	// of clients with TLS.
-	Queries, QueriesTLS uint64
-	// Borrow is the time from a request to its database connection; Response the
-	// time from a request until the connection was given back; Database the part
-	// of it in which the session had the connection.
-	Borrow, Response, Database Histogram
-	// Pins counts by reason how often sessions were pinned; PinnedNow are those
-	// that are.
-	Pins      [session.PinReasons]uint64
-	PinnedNow int
-	// Events counts by pgsession.Event.
-	Events [pgsession.EventCount]uint64
-	Panics uint64
+func (l *Latency) add(d time.Duration) {
+	l.Count++
+	l.Sum += d
 }
 
-func (n *Counts) clientOpened(tls bool) {
-	n.Open++
-	if tls {
-		n.OpenTLS++
-	}
+// Counts by whether the client has TLS: index 0 without, 1 with.
+type byTLS [2]uint64
+
+func (n *byTLS) merge(o byTLS) {
+	n[0] += o[0]
+	n[1] += o[1]
 }
 
-func (n *Counts) clientClosed(tls bool) {
-	n.Open--
-	n.Closed++
-	if tls {
-		n.OpenTLS--
-	}
+// CloseReason is why a logged-in client's connection ended.
+type CloseReason uint8
+
+// The reasons. ClosedByClient is what is left when nothing else is known.
+const (
+	ClosedByClient CloseReason = iota
+	ClosedIdle
+	ClosedDrain
+	ClosedClientProtocol
+	ClosedServerProtocol
+	ClosedServerLost
+	ClosedPanic
+	closeReasons
+)
+
+var closeReasonNames = [closeReasons]string{
+	"client", "idle_timeout", "drain", "client_protocol", "database_protocol", "database_lost", "panic",
 }
 
-func (n *Counts) served(tls bool, queries int, waited, total time.Duration) {
-	n.Queries += uint64(queries)
-	if tls {
-		n.QueriesTLS += uint64(queries)
-	}
-	n.Borrow.add(waited)
-	n.Response.add(total)
-	n.Database.add(total - waited)
+func (r CloseReason) String() string { return closeReasonNames[r] }
+
+// endpointCounts are the numbers of one endpoint on one worker. The loop alone
+// writes them, without locks; a reader asks the loop for a copy.
+type endpointCounts struct {
+	open              byTLS
+	waiting           uint64 // filled when copied
+	closed            [closeReasons]uint64
+	borrow            Histogram
+	borrowTimeouts    uint64
+	simple, extended  byTLS
+	response, servers Latency
 }
 
-// Merge adds o to n.
-func (n *Counts) Merge(o *Counts) {
-	n.Open += o.Open
-	n.OpenTLS += o.OpenTLS
-	n.Closed += o.Closed
-	n.Queries += o.Queries
-	n.QueriesTLS += o.QueriesTLS
-	n.Borrow.merge(&o.Borrow)
-	n.Response.merge(&o.Response)
-	n.Database.merge(&o.Database)
-	for i := range n.Pins {
-		n.Pins[i] += o.Pins[i]
+func (n *endpointCounts) served(tls int, w pgsession.Work) {
+	n.simple[tls] += uint64(w.Simple)
+	n.extended[tls] += uint64(w.Extended)
+	n.borrow.add(w.Waited)
+	n.response.add(w.Total)
+	n.servers.add(w.Total - w.Waited)
+}
+
+func (n *endpointCounts) merge(o *endpointCounts) {
+	n.open.merge(o.open)
+	n.waiting += o.waiting
+	for i := range n.closed {
+		n.closed[i] += o.closed[i]
 	}
-	n.PinnedNow += o.PinnedNow
-	for i := range n.Events {
-		n.Events[i] += o.Events[i]
+	n.borrow.Sum += o.borrow.Sum
+	for i := range n.borrow.Buckets {
+		n.borrow.Buckets[i] += o.borrow.Buckets[i]
 	}
-	n.Panics += o.Panics
+	n.borrowTimeouts += o.borrowTimeouts
+	n.simple.merge(o.simple)
+	n.extended.merge(o.extended)
+	n.response.Count += o.response.Count
+	n.response.Sum += o.response.Sum
+	n.servers.Count += o.servers.Count
+	n.servers.Sum += o.servers.Sum
+}
+
+// targetCounts are the numbers of one target group on one worker, as
+// endpointCounts.
+type targetCounts struct {
+	pins, pinned  [session.PinReasons]uint64 // pinned: now, by first reason
+	unpins        uint64
+	inTransaction uint64 // filled when copied
+}
+
+func (n *targetCounts) merge(o *targetCounts) {
+	for i := range n.pins {
+		n.pins[i] += o.pins[i]
+		n.pinned[i] += o.pinned[i]
+	}
+	n.unpins += o.unpins
+	n.inTransaction += o.inTransaction
 }

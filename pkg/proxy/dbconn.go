@@ -108,6 +108,7 @@ func (d *dbConn) Closed(_ *netloop.Conn, err error) {
 	if !errors.Is(err, io.EOF) {
 		d.target.log.Debug("an idle database connection broke", zap.Error(err))
 	}
+	d.forgotten()
 	w := d.worker
 	acts := d.target.group.Lost(&d.entry, w.now(), w.buffer())
 	w.carryOut(d.target, acts)
@@ -165,8 +166,17 @@ func (w *worker) release(d *dbConn, reuse bool) {
 	w.carryOut(d.target, acts)
 }
 
+// forgotten counts a connection off that is gone for good.
+func (d *dbConn) forgotten() {
+	if d.tls {
+		d.tls = false
+		d.target.openTLS.Add(-1)
+	}
+}
+
 // closed tells the pool that the server has let go of a connection.
 func (w *worker) closed(d *dbConn) {
+	d.forgotten()
 	acts := d.target.group.Closed(&d.entry, w.now(), w.buffer())
 	w.carryOut(d.target, acts)
 }

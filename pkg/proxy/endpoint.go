@@ -43,10 +43,34 @@ type EndpointOptions struct {
 // Endpoint is a listener whose clients are served by one target group.
 type Endpoint struct {
 	proxy    *Proxy
+	name     string
+	index    int // among the proxy's endpoints
 	log      *zap.Logger
 	opts     atomic.Pointer[EndpointOptions]
 	listener net.Listener
 	done     chan struct{}
+
+	received, succeeded              atomic.Uint64
+	cancelsDelivered, cancelsUnknown atomic.Uint64
+	unauthenticated                  atomic.Int64
+	failed                           *reasonCounts
+}
+
+// Why a connection does not become a client, beside the reasons of pglogin.
+const (
+	failedAddress         = "address_not_allowed"
+	failedUnauthenticated = "too_many_unauthenticated"
+	failedClients         = "too_many_clients"
+	failedDraining        = "draining"
+	failedPanic           = "panic"
+)
+
+func setupFailures() *reasonCounts {
+	known := []string{failedAddress, failedUnauthenticated, failedClients, failedDraining, failedPanic}
+	for r := pglogin.Disconnected; r <= pglogin.BadOptions; r++ {
+		known = append(known, r.String())
+	}
+	return newReasonCounts(known...)
 }
 
 // dedicated is what a session needs of a connection that is started for it
@@ -58,9 +82,13 @@ type dedicated struct {
 
 // AddEndpoint begins to accept clients.
 func (p *Proxy) AddEndpoint(l net.Listener, o EndpointOptions) *Endpoint {
-	e := &Endpoint{proxy: p, log: p.log.With(zap.String("endpoint", o.Name)), listener: l, done: make(chan struct{})}
+	e := &Endpoint{
+		proxy: p, name: o.Name, log: p.log.With(zap.String("endpoint", o.Name)),
+		listener: l, done: make(chan struct{}), failed: setupFailures(),
+	}
 	e.opts.Store(&o)
 	p.mu.Lock()
+	e.index = len(p.endpoints)
 	p.endpoints = append(p.endpoints, e)
 	p.mu.Unlock()
 	go e.accept()
@@ -107,13 +135,16 @@ func (e *Endpoint) accept() {
 func (e *Endpoint) admit(nc net.Conn) {
 	s := e.proxy.settings.Load()
 	addr := remoteAddr(nc)
+	e.received.Add(1)
 	if s.Admits != nil && !s.Admits(addr) {
+		e.failed.add(failedAddress)
 		e.log.Warn("A client was refused: its address is not allowed (see allowed_client_networks).",
 			zap.Stringer("client", nc.RemoteAddr()))
 		_ = nc.Close()
 		return
 	}
 	if !e.proxy.admitted.enter(s.MaxUnauthenticated) {
+		e.failed.add(failedUnauthenticated)
 		e.log.Warn("A client was refused: too many are logging in (see max_unauthenticated_connections).",
 			zap.Stringer("client", nc.RemoteAddr()))
 		_ = nc.Close()
@@ -132,15 +163,18 @@ func remoteAddr(nc net.Conn) netip.Addr {
 // login is the life of a client until it moves to an event loop.
 func (e *Endpoint) login(nc net.Conn, s *Settings) {
 	p, o := e.proxy, e.opts.Load()
-	admitted, cancelled := false, false
+	admitted := false
 	t := netloop.NewTransport(nc)
+	e.unauthenticated.Add(1)
 	defer func() {
+		e.unauthenticated.Add(-1)
 		if v := recover(); v != nil {
+			e.failed.add(failedPanic)
 			e.log.Error("panic in a login; only this client is affected", zap.Any("panic", v), zap.Stack("stack"))
 		}
 		if !admitted {
 			_ = t.Close()
-			p.admitted.leave(false, !cancelled)
+			p.admitted.leave(false)
 		}
 	}()
 	if k := o.KeepAlive; k != (KeepAlive{}) {
@@ -150,28 +184,40 @@ func (e *Endpoint) login(nc net.Conn, s *Settings) {
 	defer stop()
 	l, err := pglogin.Serve(ctx, t, &pglogin.Config{TLS: o.TLS, RequireTLS: s.RequireTLS, Users: o.Users})
 	if err != nil {
+		reason := pglogin.Disconnected
+		var le *pglogin.Error
+		if errors.As(err, &le) {
+			reason = le.Reason
+		}
+		e.failed.add(reason.String())
 		e.log.Info("A client could not log in.", zap.Stringer("client", nc.RemoteAddr()), zap.Error(err))
 		return
 	}
 	if l.Kind == pglogin.Cancel {
-		cancelled = true
-		p.cancels.cancel(l.CancelPID, l.CancelSecret)
+		if p.cancels.cancel(l.CancelPID, l.CancelSecret) {
+			e.cancelsDelivered.Add(1)
+		} else {
+			e.cancelsUnknown.Add(1)
+		}
 		return
 	}
 	if !p.admitted.loggedIn(s.MaxClients) {
+		e.failed.add(failedClients)
 		e.log.Warn("A client was refused: too many clients (see max_client_connections).", zap.Stringer("client", nc.RemoteAddr()))
 		e.refuse(t, l, wire.Fatal(wire.CodeTooManyConnections,
 			fmt.Sprintf("The maximum number of client connections to the proxy exceeded %d", s.MaxClients)))
 		return
 	}
 	if p.draining.Load() {
-		p.admitted.leave(true, false)
+		e.failed.add(failedDraining)
+		p.admitted.leave(true)
 		admitted = true
 		e.refuse(t, l, shutdownError)
 		_ = t.Close()
 		return
 	}
 	admitted = true
+	e.succeeded.Add(1)
 	e.open(t, l, o, s)
 }
 
@@ -192,8 +238,7 @@ func (e *Endpoint) open(t *netloop.Transport, l *pglogin.Login, o *EndpointOptio
 	shared := o.Target.sharedFor(key)
 	w := p.workerFor(-1)
 	c := &client{
-		worker: w, target: o.Target, pool: o.Target.group.Pool(key), pid: p.cancels.reserve(),
-		leaving: func() { p.admitted.leave(true, false) },
+		worker: w, endpoint: e, target: o.Target, pool: o.Target.group.Pool(key), pid: p.cancels.reserve(),
 	}
 	so := p.sessionOptions(o.Target, s)
 	so.Host, so.Shared = c, shared

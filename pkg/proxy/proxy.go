@@ -44,6 +44,7 @@ type Proxy struct {
 	started  time.Time
 	settings atomic.Pointer[Settings]
 	draining atomic.Bool
+	panics   atomic.Uint64
 
 	ctx  context.Context // ends when everything is to stop
 	stop context.CancelFunc
@@ -104,9 +105,9 @@ func (p *Proxy) workerFor(loop int) *worker {
 // AddTargetGroup makes a target group; nothing is connected before a client
 // needs it.
 func (p *Proxy) AddTargetGroup(o TargetOptions) *TargetGroup {
-	t := newTargetGroup(p, o)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	t := newTargetGroup(p, o, len(p.targets))
 	p.targets = append(p.targets, t)
 	return t
 }
@@ -128,9 +129,12 @@ func (p *Proxy) Drain(ctx context.Context) {
 	for _, e := range endpoints {
 		e.stopListening()
 	}
-	p.forEachClient(func(c *client) { c.do(c.session.Drain) })
+	p.forEachClient(func(c *client) {
+		c.closing = ClosedDrain
+		c.do(c.session.Drain)
+	})
 	if !p.emptyBefore(ctx) {
-		p.forEachClient(func(c *client) { c.do(func() { c.session.End(shutdownError) }) })
+		p.forEachClient(func(c *client) { c.do(func() { c.end(ClosedDrain, shutdownError) }) })
 		ctx, stop := context.WithTimeout(p.ctx, flushLimit)
 		defer stop()
 		p.emptyBefore(ctx)

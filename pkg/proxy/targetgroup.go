@@ -48,11 +48,24 @@ type TargetOptions struct {
 	MaxLifetime, IdleTimeout time.Duration
 	MaxStatements            int
 	Passwords                Passwords
+	// TLS: connections are opened with TLS, or it is at least tried.
+	TLS bool
+	// InitQuery: connections are set up by an init query.
+	InitQuery bool
+}
+
+func (o *TargetOptions) tls() int {
+	if o.TLS {
+		return 1
+	}
+	return 0
 }
 
 // TargetGroup is one database (its writer) with the pools of connections to it.
 type TargetGroup struct {
 	proxy *Proxy
+	name  string
+	index int // among the proxy's target groups
 	log   *zap.Logger
 	group *pool.Group
 	opts  atomic.Pointer[TargetOptions]
@@ -63,18 +76,25 @@ type TargetGroup struct {
 	facts *target.Facts
 	tick  *time.Timer
 
-	counts targetCounts
+	// requests are attempts to open a connection, by whether TLS is asked for.
+	requests [2]atomic.Uint64
+	opened   atomic.Uint64
+	failed   *reasonCounts
+	openTLS  atomic.Int64
 }
 
-// targetCounts counts what happens on dial goroutines.
-type targetCounts struct {
-	opened, openedTLS, failed, requests, requestsTLS atomic.Uint64
-	openTLS                                          atomic.Int64
-}
+// Why a database connection could not be opened.
+const (
+	failedNoCredentials = "no_credentials"
+	failedRefused       = "refused" // by the database, with an error of its own
+	failedTimeout       = "timeout"
+	failedUnreachable   = "unreachable"
+)
 
-func newTargetGroup(p *Proxy, o TargetOptions) *TargetGroup {
+func newTargetGroup(p *Proxy, o TargetOptions, index int) *TargetGroup {
 	t := &TargetGroup{
-		proxy: p, log: p.log.With(zap.String("target_group", o.Name)),
+		proxy: p, name: o.Name, index: index, log: p.log.With(zap.String("target_group", o.Name)),
+		failed: newReasonCounts(failedNoCredentials, failedRefused, failedTimeout, failedUnreachable),
 		shared: make(map[pool.Key]*pgsession.Shared),
 	}
 	t.opts.Store(&o)
@@ -135,7 +155,9 @@ func (t *TargetGroup) sharedFor(k pool.Key) *pgsession.Shared {
 	defer t.mu.Unlock()
 	sh := t.shared[k]
 	if sh == nil {
-		sh = pgsession.NewShared(t.opts.Load().MaxStatements)
+		o := t.opts.Load()
+		sh = pgsession.NewShared(o.MaxStatements)
+		sh.Prepared = o.InitQuery
 		t.shared[k] = sh
 	}
 	return sh
@@ -199,20 +221,22 @@ func (t *TargetGroup) dial(d *pool.DialAttempt) {
 	key := d.Pool.Key()
 	est, err := t.open(ctx, o, key, d)
 	if err != nil {
-		t.counts.failed.Add(1)
+		t.failed.add(failureReason(ctx, err))
 		t.log.Warn("A database connection could not be opened.",
 			zap.String("user", key.User), zap.String("database", key.Database), zap.Error(err))
 		t.carryOutAll(t.group.Dialed(d, nil, err, target.Permanent(err), t.proxy.now(), nil))
 		return
 	}
-	t.counts.opened.Add(1)
+	t.opened.Add(1)
 	db := &dbConn{target: t, pid: est.PID, secret: est.SecretKey}
 	db.entry.Owner = db
 	db.server = pgsession.NewServer(t.sharedFor(key), pgsession.NewParams(est.Params), !d.Dedicated)
 	tc, _ := est.Conn.(*tls.Conn)
-	db.tls = tc != nil
 	transport := est.Wrapped.(*netloop.Transport)
 	w := t.proxy.workerFor(d.Loop)
+	if db.tls = tc != nil; db.tls {
+		t.openTLS.Add(1)
+	}
 	posted := w.loop.Post(func() {
 		if err := db.attach(w, transport, tc); err != nil {
 			_ = transport.Close()
@@ -238,8 +262,22 @@ func (t *TargetGroup) open(ctx context.Context, o *TargetOptions, key pool.Key, 
 	if p, ok := d.Params.(*dedicated); ok {
 		r.Params, r.Replication = p.settings, p.replication
 	}
-	t.counts.requests.Add(1)
+	t.requests[o.tls()].Add(1)
 	return o.Dialer.Dial(ctx, r)
+}
+
+func failureReason(ctx context.Context, err error) string {
+	var none *noCredentialsError
+	if errors.As(err, &none) {
+		return failedNoCredentials
+	}
+	if _, ok := target.ServerError(err); ok {
+		return failedRefused
+	}
+	if ctx.Err() != nil {
+		return failedTimeout
+	}
+	return failedUnreachable
 }
 
 // learn asks the database for its limits, unless that is known.

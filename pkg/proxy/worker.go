@@ -28,7 +28,7 @@ type worker struct {
 	offset time.Duration
 
 	clients []*client
-	counts  Counts
+	counts  workerCounts
 	sweep   netloop.Timer
 	// actions is a buffer for what the pool asks to be done.
 	actions []pool.Action
@@ -52,7 +52,7 @@ func newWorker(p *Proxy, id int) (*worker, error) {
 
 // panicked reports a defect that has cost one client its session.
 func (w *worker) panicked(value any, stack []byte) {
-	w.counts.Panics++
+	w.proxy.panics.Add(1)
 	w.proxy.log.Error("panic in a session; the session is ended, others go on",
 		zap.Any("panic", value), zap.ByteString("stack", stack))
 }
@@ -114,7 +114,7 @@ func (w *worker) sweepIdle() {
 		if c.conn == nil || now-c.lastActive < limit || !c.mayTimeOut() {
 			continue
 		}
-		c.conn.Do(func() { c.session.End(pgsession.IdleTimeoutError) })
+		c.conn.Do(func() { c.end(ClosedIdle, pgsession.IdleTimeoutError) })
 	}
 }
 

@@ -102,7 +102,7 @@ func (s *Session) leave() {
 	s.state = leaving
 	s.statements = nil
 	s.throttled = false
-	if halfSent || srv.copyIn || srv.doubt || s.pins&lasting != 0 {
+	if halfSent || srv.copyIn || srv.doubt || s.pins&lasting != 0 || s.shared.Prepared && s.pins != 0 {
 		s.abandon()
 		return
 	}

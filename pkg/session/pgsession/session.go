@@ -224,6 +224,7 @@ func (s *Session) bind(srv *Server) bool {
 func (s *Session) ready() {
 	s.state = active
 	s.srv.applied = s.settings
+	s.srv.reset = false
 	s.srv.expected = s.srv.params
 	if !s.welcomed {
 		if s.pins&session.PinStartupParameter == 0 {
@@ -330,12 +331,13 @@ func (s *Session) release(reuse bool) {
 	now := s.host.Now()
 	s.work.Waited, s.work.Total = s.granted-s.asked, now-s.asked
 	s.host.Served(s.work)
+	undone := s.shared.Prepared && s.srv.reset
 	s.srv = nil
 	if s.state != closed {
 		s.state = idle
 	}
 	s.unthrottle()
-	s.host.Release(reuse)
+	s.host.Release(reuse && !undone)
 }
 
 func (s *Session) throttle() {

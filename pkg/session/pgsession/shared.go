@@ -16,6 +16,11 @@ type Shared struct {
 	// keeps for its borrowers, at least 1.
 	MaxStatements int
 
+	// Prepared tells that connections are set up by an init query. What it set
+	// would be gone after DISCARD ALL or RESET ALL, so a connection on which that
+	// ran, or would have to, is thrown away.
+	Prepared bool
+
 	// base is what the server reports on a connection without settings; nil
 	// until the pool's first connection.
 	base atomic.Pointer[Params]

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rdsproxy/rdsproxy/pkg/admin"
+	"github.com/rdsproxy/rdsproxy/pkg/config"
+	"github.com/rdsproxy/rdsproxy/pkg/pool"
+	"github.com/rdsproxy/rdsproxy/pkg/proxy"
+	"github.com/rdsproxy/rdsproxy/pkg/target"
+)
+
+// loopsAnswerWithin is how long a snapshot waits for the event loops' numbers.
+const loopsAnswerWithin = time.Second
+
+// adminShutdown bounds the end of the admin listener.
+const adminShutdown = 2 * time.Second
+
+// serveAdmin runs the admin listener until ctx ends.
+func (g *graph) serveAdmin(ctx context.Context) error {
+	conf := g.config().Admin
+	if conf.Listen == "" {
+		<-ctx.Done()
+		return nil
+	}
+	s, err := admin.Listen(ctx, admin.Options{
+		Listen: conf.Listen, AllowRemote: conf.AllowRemote, Pprof: conf.Pprof, Source: g, Log: g.log,
+	})
+	if err != nil {
+		return err
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve() }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	end, stop := context.WithTimeout(context.Background(), adminShutdown) // ctx has ended
+	defer stop()
+	return errors.Join(s.Shutdown(end), <-served)
+}
+
+// Ready implements admin.Source.
+func (g *graph) Ready() []admin.Check {
+	s := g.proxy.Stats(loopsAnswerWithin)
+	checks := []admin.Check{{Name: "draining", OK: !s.Draining}}
+	names, reasons := g.users.broken()
+	detail := ""
+	for i, name := range names {
+		detail += fmt.Sprintf("user %s: %v; ", name, reasons[i])
+	}
+	checks = append(checks, admin.Check{
+		// One bad secret keeps its user out, not everybody.
+		Name: "secrets", OK: len(names) < len(g.authList()), Detail: detail,
+	}, admin.Check{Name: "endpoints", OK: len(s.Endpoints) == len(g.points)})
+	for _, t := range s.Targets {
+		c := admin.Check{Name: "target_group/" + t.Name, OK: true}
+		if t.LastError != nil {
+			// Clients are better off waiting here than being sent away: the borrow
+			// queue is what bridges a failover.
+			c.Detail = "the database cannot be reached: " + t.LastError.Error()
+		}
+		checks = append(checks, c)
+	}
+	return checks
+}
+
+// Snapshot implements admin.Source.
+func (g *graph) Snapshot() admin.Snapshot {
+	s := g.proxy.Stats(loopsAnswerWithin)
+	names, _ := g.users.broken()
+	out := admin.Snapshot{
+		Version: g.opts.Version, Started: s.Started, Draining: s.Draining, Loops: s.Loops,
+		Reload: g.reloads.last(), SecretsFailing: len(names), SessionPanics: s.Panics,
+	}
+	for _, e := range s.Endpoints {
+		out.Endpoints = append(out.Endpoints, adminEndpoint(e))
+	}
+	for _, t := range s.Targets {
+		conf, _ := g.config().TargetGroup(t.Name)
+		out.TargetGroups = append(out.TargetGroups, adminTargetGroup(t, conf))
+	}
+	return out
+}
+
+func byTLS(n [2]uint64) admin.ByTLS { return admin.ByTLS{Plain: n[0], TLS: n[1]} }
+
+func latency(l proxy.Latency) admin.Latency {
+	return admin.Latency{Count: l.Count, SumSeconds: l.Sum.Seconds()}
+}
+
+func histogram(h proxy.Histogram) admin.Histogram {
+	out := admin.Histogram{Counts: h.Buckets[:], SumSeconds: h.Sum.Seconds()}
+	for _, b := range proxy.LatencyBounds {
+		out.Bounds = append(out.Bounds, b.Seconds())
+	}
+	return out
+}
+
+func adminEndpoint(e proxy.EndpointStats) admin.Endpoint {
+	open := byTLS(e.Open)
+	open.Plain += e.Unauthenticated // whether they will use TLS is not known yet
+	return admin.Endpoint{
+		Name: e.Name, Listen: e.Listen, TargetGroup: e.TargetGroup, Role: string(config.ReadWrite),
+		ClientConnections: open, Unauthenticated: e.Unauthenticated, Waiting: e.Waiting,
+		Received: e.Received, SetupSucceeded: e.Succeeded, SetupFailed: e.Failed, Closed: e.Closed,
+		BorrowLatency: histogram(e.Borrow), BorrowTimeouts: e.BorrowTimeouts,
+		SimpleQueries: byTLS(e.Simple), ExtendedQueries: byTLS(e.Extended),
+		QueryResponse: latency(e.Response), DatabaseResponse: latency(e.Database),
+		CancelRequests: map[string]uint64{"delivered": e.CancelsDelivered, "unknown_key": e.CancelsUnknown},
+	}
+}
+
+func adminTargetGroup(t proxy.TargetStats, conf config.TargetGroup) admin.TargetGroup {
+	p := &t.Pool
+	out := admin.TargetGroup{
+		Name: t.Name, Engine: string(conf.Engine), MaxConnections: uint64(t.MaxConnections),
+		MaxConnectionsAllowed: uint64(p.Budget),
+		Borrows:               p.Borrows, Waited: p.Waited, Replayed: p.Replays, Moved: p.Moves,
+		Pins: t.Pins, Unpins: t.Unpins,
+	}
+	closed := make(map[string]uint64)
+	for _, r := range pool.CloseReasons() {
+		closed[r.String()] = p.Closed[r]
+	}
+	closed["lost"] = p.Lost
+	all := uint64(p.Idle + p.Borrowed + p.Dedicated + p.Closing)
+	tls := min(t.OpenTLS, all)
+	one := admin.Target{
+		Name: conf.Writer.String(), Role: string(config.ReadWrite), Available: t.Available, State: "AVAILABLE",
+		Connections: admin.ByTLS{TLS: tls, Plain: all - tls},
+		Borrowed:    uint64(p.Borrowed + p.Dedicated), InTransaction: t.InTransaction, Pinned: t.Pinned,
+		Dedicated: uint64(p.Dedicated),
+		Requests:  byTLS(t.Requests), SetupSucceeded: t.Opened, SetupFailed: t.Failed, Closed: closed,
+		Response: latency(t.Response),
+	}
+	if !t.Available {
+		one.State, one.Reason = "UNAVAILABLE", unavailableReason(t.LastError)
+	}
+	out.Targets = []admin.Target{one}
+	for _, q := range p.Pools {
+		e := ""
+		if q.DialError != nil {
+			e = q.DialError.Error()
+		}
+		out.Pools = append(out.Pools, admin.Pool{
+			User: q.User, Database: q.Database, Idle: uint64(q.Idle), Borrowed: uint64(q.Borrowed),
+			Dedicated: uint64(q.Dedicated), Opening: uint64(q.Dialing), Closing: uint64(q.Closing),
+			Waiting: uint64(q.Waiting), Error: e,
+		})
+	}
+	return out
+}
+
+// unavailableReason is RDS Proxy's word (TargetHealth.Reason) for an error.
+func unavailableReason(err error) string {
+	if e, ok := target.ServerError(err); ok {
+		if e.Code[:min(2, len(e.Code))] == "28" {
+			return "AUTH_FAILURE"
+		}
+		return "CONNECTION_FAILED"
+	}
+	return "UNREACHABLE"
+}
