@@ -65,7 +65,7 @@ func (b *bench) profileOne(ctx context.Context, base string, i *rig.Instance, l 
 		return err
 	}
 	text, err := exec.CommandContext(ctx, "perf", "report", "--stdio", "--no-children", "-g", "none", "--percent-limit", "0.5",
-		"--sort", "dso,symbol", "-i", base+".data").Output()
+		"-F", "overhead,dso,symbol", "-i", base+".data").Output()
 	if err != nil {
 		return fmt.Errorf("perf report: %w", err)
 	}

@@ -20,7 +20,6 @@ func Charts() []Chart {
 	return []Chart{
 		{File: "performance-cpu.svg", Title: "CPU time of the proxy per query (shorter is better)", Suffixes: []string{".cpu_per_query"}},
 		{File: "performance-throughput.svg", Title: "Queries per second (longer is better)", Suffixes: []string{".throughput"}},
-		{File: "performance-latency.svg", Title: "99th percentile of latency (shorter is better)", Suffixes: []string{".p99"}},
 		{File: "performance-memory.svg", Title: "Memory per idle client (shorter is better)", Suffixes: []string{".memory"}},
 	}
 }
