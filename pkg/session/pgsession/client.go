@@ -120,7 +120,7 @@ func (s *Session) clientMessage(p []byte) (int, bool) {
 	}
 	total := int(length) + 1
 	if typ == 'X' {
-		return s.clientTerminate(total)
+		return s.clientTerminate(min(total, len(p)))
 	}
 	if s.skipToSync && typ != 'S' {
 		return s.drop(p, total), true
@@ -300,12 +300,13 @@ func (s *Session) clientFunctionCall(p []byte, total int) (int, bool) {
 	return s.pass(p, total), true
 }
 
-// clientTerminate ends the session in order.
-func (s *Session) clientTerminate(total int) (int, bool) {
+// clientTerminate ends the session in order. used is what is there of the
+// message.
+func (s *Session) clientTerminate(used int) (int, bool) {
 	s.terminated = true
 	s.host.CloseClient()
 	s.leave()
-	return total, false
+	return used, false
 }
 
 // functionPins gives the pins of fast-path calls of built-in functions with
