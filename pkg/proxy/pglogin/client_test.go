@@ -11,6 +11,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -257,6 +258,24 @@ func TestCertificateOfTheConnection(t *testing.T) {
 		var e *pglogin.Error
 		if o := <-outcomes; !errors.As(o.err, &e) || e.Reason != pglogin.TLSHandshake {
 			t.Errorf("%s: %v", name, o.err)
+		}
+	}
+}
+
+// TestRenewedCertificate: the next client sees the certificate that was put in place, bound to it.
+func TestRenewedCertificate(t *testing.T) {
+	old, renewed := certificate("ecdsa"), certificate("rsa")
+	var current atomic.Pointer[tls.Config]
+	addr, outcomes := server(t, &pglogin.Config{Users: plainUsers(t), TLS: current.Load})
+	host, port, _ := strings.Cut(addr, ":")
+	for _, cert := range []tls.Certificate{old, old, renewed, renewed, old} {
+		if c := current.Load(); c == nil || &c.Certificates[0].Certificate[0][0] != &cert.Certificate[0][0] {
+			current.Store(&tls.Config{Certificates: []tls.Certificate{cert}})
+		}
+		_, err := connect(t, fmt.Sprintf("host=%s port=%s user=ann password=%s sslmode=verify-full channel_binding=require",
+			host, port, plainPassword), cert, 0)
+		if o := <-outcomes; err != nil || o.err != nil {
+			t.Errorf("%v, %v", err, o.err)
 		}
 	}
 }

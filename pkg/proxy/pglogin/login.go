@@ -12,8 +12,9 @@ import (
 // Config is how clients of one endpoint log in. It is not changed by Serve and may be shared.
 type Config struct {
 	// TLS returns the settings to begin a TLS connection with, asked for each client, so that a renewed certificate
-	// takes effect at once. If it is nil or returns nil, TLS is not offered. Certificates come from Certificates or
-	// GetCertificate; GetConfigForClient and the session tickets are not used.
+	// takes effect at once; it is not to be changed once it was returned. If the function is nil or returns nil, TLS is
+	// not offered. Certificates come from Certificates or GetCertificate; GetConfigForClient and the session tickets
+	// are not used.
 	TLS func() *tls.Config
 	// RequireTLS refuses clients without TLS, but not their CancelRequests: many drivers send those in the clear.
 	RequireTLS bool

@@ -129,9 +129,6 @@ func lastWord(r Reason) *postgres.Error {
 
 // flush sends what is waiting, in one write.
 func (d *dialogue) flush(ctx context.Context) error {
-	if len(d.out) == 0 {
-		return nil
-	}
 	if _, err := d.conn.Write(d.out); err != nil {
 		return d.ioError(ctx, err)
 	}

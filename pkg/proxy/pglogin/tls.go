@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"net"
+	"sync/atomic"
 
 	"github.com/rdsproxy/rdsproxy/pkg/auth"
 	"github.com/rdsproxy/rdsproxy/pkg/wire/postgres"
@@ -52,22 +53,9 @@ func (d *dialogue) baseTLS() *tls.Config {
 }
 
 func (d *dialogue) handshake(ctx context.Context, conn net.Conn, base *tls.Config) error {
-	cfg := base.Clone()
-	cfg.NextProtos = []string{postgres.ALPN}
-	cfg.MinVersion = max(cfg.MinVersion, tls.VersionTLS12)
-	// As in PostgreSQL there is no resumption: it would leave open which certificate the client has seen, and hardly
-	// any client does it.
-	cfg.SessionTicketsDisabled = true
-	cfg.GetConfigForClient = nil
 	var shown *tls.Certificate
-	cfg.Certificates = nil
-	cfg.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-		c, err := certificateFor(base, hello)
-		shown = c
-		return c, err
-	}
-	tc := tls.Server(conn, cfg)
-	if err := tc.HandshakeContext(ctx); err != nil {
+	tc := tls.Server(conn, prepare(base))
+	if err := tc.HandshakeContext(context.WithValue(ctx, shownKey{}, &shown)); err != nil {
 		e := d.ioError(ctx, err)
 		if e.Reason == Disconnected {
 			e.Reason, e.Cause = TLSHandshake, err
@@ -76,6 +64,40 @@ func (d *dialogue) handshake(ctx context.Context, conn net.Conn, base *tls.Confi
 	}
 	d.tls, d.conn, d.binding = tc, tc, bindingOf(shown)
 	return nil
+}
+
+// shownKey is where the context of a handshake has a **tls.Certificate to note the certificate that was shown; nothing
+// else tells the server's side.
+type shownKey struct{}
+
+// prepared is the last result of prepare. A process has one certificate at a time, and a connection keeps its
+// configuration for life, so sharing it saves each idle client half a kilobyte.
+var prepared atomic.Pointer[preparedTLS]
+
+type preparedTLS struct{ base, cfg *tls.Config }
+
+// prepare makes the configuration for clients of PostgreSQL out of the one given.
+func prepare(base *tls.Config) *tls.Config {
+	if p := prepared.Load(); p != nil && p.base == base {
+		return p.cfg
+	}
+	cfg := base.Clone()
+	cfg.NextProtos = []string{postgres.ALPN}
+	cfg.MinVersion = max(cfg.MinVersion, tls.VersionTLS12)
+	// As in PostgreSQL there is no resumption: it would leave open which certificate the client has seen, and hardly
+	// any client does it.
+	cfg.SessionTicketsDisabled = true
+	cfg.GetConfigForClient = nil
+	cfg.Certificates = nil
+	cfg.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		c, err := certificateFor(base, hello)
+		if shown, ok := hello.Context().Value(shownKey{}).(**tls.Certificate); ok {
+			*shown = c
+		}
+		return c, err
+	}
+	prepared.Store(&preparedTLS{base, cfg})
+	return cfg
 }
 
 // certificateFor chooses as crypto/tls does.
