@@ -17,13 +17,17 @@ const (
 	// (PQ_SMALL_MESSAGE_LIMIT and PQ_LARGE_MESSAGE_LIMIT).
 	smallMessage = 10_000
 	largeMessage = 1<<30 - 2
+	// What becomes of a message depends on its length alone, never on how much
+	// of it has come.
+
 	// holdQuery is the longest message that waits to be complete before its
 	// SQL is looked at; a longer one is read as it streams by.
 	holdQuery = 16 << 10
 	// holdParse is the longest Parse that is kept for preparing the statement
 	// on other connections. A longer one pins.
 	holdParse = 256 << 10
-	// holdNames limits how much of a Bind is held to find its two names.
+	// holdNames is the most that the names at the head of a Parse or Bind may
+	// take, with their final NULs.
 	holdNames = 128 << 10
 	// owedHigh and owedLow bound the ledger: a client that pipelines without
 	// end is not read while the server owes so much.
@@ -75,11 +79,7 @@ func (s *Session) clientBody(p []byte) int {
 		s.host.ToServer(p[:n])
 	case bodyScan:
 		s.host.ToServer(p[:n])
-		text := p[:n]
-		if s.body.left == 0 && text[n-1] == 0 {
-			text = text[:n-1]
-		}
-		s.scanner.Write(text)
+		s.scanner.write(p[:n])
 		if s.body.left == 0 {
 			s.scanned()
 		}
@@ -230,21 +230,18 @@ func (s *Session) clientSync(p []byte, total int) (int, bool) {
 }
 
 func (s *Session) clientQuery(p []byte, total int) (int, bool) {
-	whole := len(p) >= total
-	if !whole && total <= holdQuery || !s.acquire() {
+	long := total > holdQuery
+	if !long && len(p) < total || !s.acquire() {
 		return 0, false
 	}
 	// A simple query destroys the unnamed statement (protocol, "Simple Query").
 	s.forgetUnnamed()
 	s.srv.unnamed = 0
-	if !whole {
+	if long {
 		s.oweReady(entryQuery, forward)
-		s.scanner = new(sqlscan.Scanner)
-		s.scanner.Reset(s.escapes)
-		s.scanner.Write(p[headerSize:])
-		s.body = body{left: uint32(total - len(p)), to: bodyScan}
-		s.host.ToServer(p)
-		return len(p), true
+		s.host.ToServer(p[:headerSize])
+		s.scanBody(total - headerSize)
+		return headerSize, true
 	}
 	text := bytes.TrimSuffix(p[headerSize:total], nul)
 	res := s.scan(text)
@@ -260,6 +257,29 @@ func (s *Session) clientQuery(p []byte, total int) (int, bool) {
 	s.queryEffects(e, res.Effects, res.Statements)
 	s.host.ToServer(p[:total])
 	return total, true
+}
+
+// textScan reads a text as it streams by, up to the NUL that ends it.
+type textScan struct {
+	sqlscan.Scanner
+	ended bool
+}
+
+func (t *textScan) write(p []byte) {
+	if t.ended {
+		return
+	}
+	if i := bytes.IndexByte(p, 0); i >= 0 {
+		p, t.ended = p[:i], true
+	}
+	t.Write(p)
+}
+
+// scanBody lets the next n bytes be read as a text while they are passed on.
+func (s *Session) scanBody(n int) {
+	s.scanner = new(textScan)
+	s.scanner.Reset(s.escapes)
+	s.body = body{left: uint32(n), to: bodyScan}
 }
 
 // scan reads one complete text.

@@ -40,22 +40,19 @@ func cstring(p []byte) (text, rest []byte, ok bool) {
 }
 
 func (s *Session) clientParse(p []byte, total int) (int, bool) {
-	whole := len(p) >= total
-	if !whole && total <= holdParse {
+	if total > holdParse {
+		return s.clientParseLarge(p, total)
+	}
+	if len(p) < total {
 		return 0, false
 	}
-	msg := p[headerSize:min(len(p), total)]
-	name, tail, ok := cstring(msg)
-	if !ok {
-		return s.awaitNames(msg, whole)
-	}
-	if !whole && len(name) > 0 || !whole {
-		return s.clientParseLarge(p, total, name)
+	name, tail, ok := cstring(p[headerSize:total])
+	if !ok || len(name) >= holdNames {
+		return s.badNames()
 	}
 	query, _, ok := cstring(tail)
 	if !ok {
-		s.protocolError("invalid message format")
-		return 0, false
+		return s.badNames()
 	}
 	if !s.acquire() {
 		return 0, false
@@ -70,10 +67,16 @@ func (s *Session) clientParse(p []byte, total int) (int, bool) {
 	return total, true
 }
 
+// badNames is for a message without the names and texts that it must have.
+func (s *Session) badNames() (int, bool) {
+	s.protocolError("invalid message format")
+	return 0, false
+}
+
 // awaitNames is for a message whose names are not complete yet.
-func (s *Session) awaitNames(msg []byte, whole bool) (int, bool) {
-	if whole || len(msg) > holdNames {
-		s.protocolError("invalid message format")
+func (s *Session) awaitNames(p []byte, total int) (int, bool) {
+	if len(p) >= total || len(p)-headerSize >= holdNames {
+		return s.badNames()
 	}
 	return 0, false
 }
@@ -119,43 +122,43 @@ func (s *Session) define(name string, st Statement) {
 
 // clientParseLarge forwards a statement too long to keep, and pins: it can be
 // prepared on this connection only.
-func (s *Session) clientParseLarge(p []byte, total int, name []byte) (int, bool) {
+func (s *Session) clientParseLarge(p []byte, total int) (int, bool) {
+	name, _, ok := cstring(p[headerSize:])
+	if !ok || len(name) >= holdNames {
+		return s.awaitNames(p, total)
+	}
 	if !s.acquire() {
 		return 0, false
 	}
-	srv := s.srv
-	text := p[headerSize+len(name)+1:]
+	used := headerSize + len(name) + 1
 	if len(name) == 0 {
 		s.parseUnnamed(nil, 0)
 		s.pin(session.PinUnnamedStatement)
-		s.host.ToServer(p)
+		s.host.ToServer(p[:used])
 	} else {
-		s.pin(session.PinLargeStatement)
-		pr := (*prepared)(nil)
-		e := s.owe(entryParse, forward)
-		e.name = string(name)
-		if st, taken := s.statements[e.name]; taken {
-			pr = srv.prepared.get(st) // pinned or not: an error either way
-		}
-		if pr == nil {
-			st := internStatement(statementText{private: s.shared.unique()})
-			pr = srv.prepared.add(st, s.shared.catalog.Load())
-			pr.only = true
-			e.op, e.stmt, e.prep = opParse, st, pr
-			s.define(e.name, st)
-		}
-		head := parseHead(s.scratch(), pr.number, total-1-4-len(name)-1)
-		s.host.ToServer(head)
-		s.host.ToServer(text)
+		s.parseLargeNamed(string(name), total-used)
 	}
-	s.scanner = new(sqlscan.Scanner)
-	s.scanner.Reset(s.escapes)
-	if i := bytes.IndexByte(text, 0); i >= 0 {
-		text = text[:i]
+	s.scanBody(total - used)
+	return used, true
+}
+
+func (s *Session) parseLargeNamed(name string, tail int) {
+	srv := s.srv
+	s.pin(session.PinLargeStatement)
+	pr := (*prepared)(nil)
+	e := s.owe(entryParse, forward)
+	e.name = name
+	if st, taken := s.statements[name]; taken {
+		pr = srv.prepared.get(st) // pinned or not: an error either way
 	}
-	s.scanner.Write(text)
-	s.body = body{left: uint32(total - len(p)), to: bodyScan}
-	return len(p), true
+	if pr == nil {
+		st := internStatement(statementText{private: s.shared.unique()})
+		pr = srv.prepared.add(st, s.shared.catalog.Load())
+		pr.only = true
+		e.op, e.stmt, e.prep = opParse, st, pr
+		s.define(name, st)
+	}
+	s.host.ToServer(parseHead(s.scratch(), pr.number, tail))
 }
 
 // parseUnnamed replaces the unnamed statement; the caller sends the Parse.
@@ -213,11 +216,11 @@ func (s *Session) clientBind(p []byte, total int) (int, bool) {
 	msg := p[headerSize:min(len(p), total)]
 	portal, rest, ok := cstring(msg)
 	if !ok {
-		return s.awaitNames(msg, whole)
+		return s.awaitNames(p, total)
 	}
 	name, rest, ok := cstring(rest)
-	if !ok {
-		return s.awaitNames(msg, whole)
+	if !ok || len(portal)+1+len(name) >= holdNames {
+		return s.awaitNames(p, total)
 	}
 	if !s.acquire() {
 		return 0, false

@@ -72,7 +72,7 @@ type Session struct {
 	// executed.
 	boundReleases sqlscan.Effects
 	// scanner is there while a long statement streams by.
-	scanner *sqlscan.Scanner
+	scanner *textScan
 
 	pins  session.Pins
 	state state
