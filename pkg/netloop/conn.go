@@ -115,10 +115,17 @@ func (c *Conn) Do(f func()) {
 	f()
 }
 
+// Gone tells whether c has been closed or detached.
+func (c *Conn) Gone() bool { return c.isGone() }
+
 func (c *Conn) isGone() bool { return c.flags&flagGone != 0 }
 
-// readable tells whether bytes may be given to the Handler.
+// readable tells whether the Handler wants bytes.
 func (c *Conn) readable() bool { return c.flags&(flagGone|flagPaused) == 0 }
+
+// inTurn tells whether bytes, or the end of them, may be given to the Handler now:
+// it wants them, and is not waiting to be given those that are kept.
+func (c *Conn) inTurn() bool { return c.flags&(flagGone|flagPaused|flagResumed) == 0 }
 
 // Write sends p. It never blocks and never fails: an error of the connection
 // comes by Closed. What is written during an event is sent at its end, in one

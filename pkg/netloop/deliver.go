@@ -62,10 +62,10 @@ func (l *Loop) received(c *Conn, p []byte) {
 	case c.flags&(flagGone|flagClosing) != 0:
 	case c.tls != nil:
 		l.pump(c, p)
-	case c.flags&flagPaused != 0:
-		c.kept = l.chunks.add(c.kept, p)
-	default:
+	case c.inTurn():
 		l.deliver(c, p)
+	default:
+		c.kept = l.chunks.add(c.kept, p)
 	}
 }
 
@@ -109,17 +109,14 @@ func (l *Loop) redeliver(c *Conn) {
 	if c.kept != nil {
 		l.deliver(c, nil)
 	}
-	if c.tls != nil && c.readable() {
-		l.pump(c, nil)
-	}
-	if c.readEnded && c.readable() {
-		c.fail(c.err)
-		l.settle()
+	if c.readEnded || c.tls != nil {
+		l.endDelivery(c)
 	}
 }
 
 // readFailed is called by the driver when no more bytes will come. If the
-// Handler does not want to read now, it is told when it does.
+// Handler does not want to read now, or has not been given what is kept for it,
+// it is told later.
 func (l *Loop) readFailed(c *Conn, err error) {
 	if c.isGone() {
 		return
@@ -130,22 +127,24 @@ func (l *Loop) readFailed(c *Conn, err error) {
 		return
 	}
 	if c.tls != nil {
-		c.tls.inErr = err
-		if c.readable() {
-			l.pump(c, nil)
-		} else {
-			c.tls.more = true
-		}
-		return
+		c.tls.inErr, c.tls.more = err, true
+	} else if c.err == nil {
+		c.err = err
 	}
-	if c.flags&flagPaused != 0 {
-		if !c.readEnded {
-			c.readEnded, c.err = true, err
-		}
-		return
+	c.readEnded = true
+	l.endDelivery(c)
+}
+
+// endDelivery closes c after the last byte, if the Handler wants to know.
+func (l *Loop) endDelivery(c *Conn) {
+	switch {
+	case !c.inTurn():
+	case c.tls != nil:
+		l.pump(c, nil)
+	default:
+		c.fail(c.err)
+		l.settle()
 	}
-	c.fail(err)
-	l.settle()
 }
 
 // hungUp is called by the driver when the peer has gone while reading is paused.

@@ -46,7 +46,8 @@ type driver interface {
 	// wait reports what has happened, after waiting for it until d is over, for
 	// ever if d < 0. It calls l.awake as soon as the waiting is over.
 	wait(d time.Duration) error
-	// wake makes wait return. It may be called from any goroutine, and early.
+	// wake makes wait return. It may be called from any goroutine, also too early,
+	// but not after free.
 	wake()
 	// free releases what the driver itself holds. No Conn is left by then.
 	free()

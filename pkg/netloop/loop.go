@@ -5,6 +5,7 @@ package netloop
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -96,7 +97,9 @@ type Loop struct {
 	mail     mailbox
 	sleeping atomic.Bool // the driver waits, or is about to, and must be woken
 	state    atomic.Int32
-	ending   bool // Run is about to return
+	ending   bool       // Run is about to return
+	freeing  sync.Mutex // between wake and the end of the driver
+	freed    bool
 }
 
 // States of a Loop.
@@ -181,6 +184,7 @@ func (l *Loop) Run() error {
 		if err := l.driver.wait(l.pause()); err != nil {
 			return fmt.Errorf("netloop: waiting for events: %w", err)
 		}
+		l.settle()
 	}
 }
 
@@ -212,7 +216,18 @@ func (l *Loop) Stop() {
 		l.end()
 		return
 	}
-	if l.sleeping.CompareAndSwap(true, false) {
+	l.wake()
+}
+
+// wake makes the driver return if it waits. The lock keeps the driver from being
+// freed meanwhile: its eventfd could be somebody's socket by then.
+func (l *Loop) wake() {
+	if !l.sleeping.Load() || !l.sleeping.CompareAndSwap(true, false) {
+		return
+	}
+	l.freeing.Lock()
+	defer l.freeing.Unlock()
+	if !l.freed {
 		l.driver.wake()
 	}
 }
@@ -229,6 +244,9 @@ func (l *Loop) end() {
 	}
 	l.settle()
 	l.runMail()
+	l.freeing.Lock()
+	defer l.freeing.Unlock()
+	l.freed = true
 	l.driver.free()
 }
 

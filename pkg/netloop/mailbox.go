@@ -63,9 +63,7 @@ func (l *Loop) Post(f func()) bool {
 	if !l.mail.put(f) {
 		return false
 	}
-	if l.sleeping.Load() && l.sleeping.CompareAndSwap(true, false) {
-		l.driver.wake()
-	}
+	l.wake()
 	return true
 }
 

@@ -4,6 +4,7 @@ package netloop_test
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -183,6 +184,47 @@ func heap() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
+}
+
+// TestEndBehindKept resumes a connection in the same batch of events that brings
+// the end of its input: the kept bytes come first.
+func TestEndBehindKept(t *testing.T) {
+	eachDriver(t, func(t *testing.T, l *loop) {
+		for _, secure := range []bool{false, true} {
+			nearRaw, farRaw := tcpPair(t)
+			near, tr, far := nearRaw, netloop.NewTransport(farRaw), (*tls.Conn)(nil)
+			if secure {
+				near, tr, far = tlsCase{version: tls.VersionTLS13}.pair(t, nearRaw, farRaw)
+			}
+			s := newSink()
+			first := make(chan struct{})
+			take := s.data
+			s.data = func(c *netloop.Conn, p []byte) int {
+				s.data = take
+				c.PauseRead()
+				close(first)
+				return 0
+			}
+			c := l.attachOver(tr, far, s)
+			triggerNear, triggerFar := tcpPair(t)
+			l.attach(triggerFar, &funcs{data: func(_ *netloop.Conn, p []byte) int {
+				c.ResumeRead()
+				return len(p)
+			}})
+			mustWrite(t, near, "query")
+			wait(t, first, "data")
+			l.do(func() {
+				mustWrite(t, triggerNear, "now")
+				near.Close()
+			})
+			if got := s.read(t, 5); got != "query" {
+				t.Errorf("got %q", got)
+			}
+			if err := wait(t, s.end, "Closed"); !errors.Is(err, io.EOF) {
+				t.Errorf("closed by %v", err)
+			}
+		}
+	})
 }
 
 func TestWaterMarks(t *testing.T) {

@@ -10,7 +10,8 @@ import (
 // A Timer calls a function on the loop goroutine once its time has come. It is
 // meant to be embedded in the object that it serves. The zero value, after
 // Init, is ready. A Timer must not be copied while it is armed, and belongs to
-// the loop on which it was armed until it has fired or was stopped.
+// the loop on which it was armed until it has fired or was stopped. A panic in the
+// function is not caught; see [Conn.Do].
 type Timer struct {
 	f    func()
 	loop *Loop         // the loop whose heap holds the timer; nil = not armed

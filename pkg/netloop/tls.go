@@ -84,7 +84,7 @@ func (l *Loop) pump(c *Conn, p []byte) {
 	s.in = p
 	s.more = true
 	var end error
-	for s.more && c.readable() {
+	for s.more && c.inTurn() {
 		if l.plain == nil {
 			l.plain = make([]byte, plainSize)
 		}
@@ -102,8 +102,10 @@ func (l *Loop) pump(c *Conn, p []byte) {
 	}
 	c.keepRaw()
 	switch {
+	case s.raw.size() > l.opts.MaxUnconsumed:
+		c.fail(ErrUnconsumed)
 	case end == nil:
-	case c.readable():
+	case c.inTurn():
 		c.flush() // an alert may have been written
 		c.fail(end)
 	default:
