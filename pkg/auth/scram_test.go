@@ -74,41 +74,69 @@ func TestExchange(t *testing.T) {
 		want      string
 	}{
 		{"no TLS", cred, nil, auth.MechanismSCRAM, client(t, "secret").NewConversation(), ""},
-		{"binding offered, not known to the client", cred, binding, auth.MechanismSCRAM,
-			client(t, "secret").NewConversation(), ""},
-		{"binding not offered, known to the client", cred, nil, auth.MechanismSCRAM,
-			client(t, "secret").NewConversationAdvertisingChannelBinding(), ""},
-		{"binding", cred, binding, auth.MechanismSCRAMPlus,
-			client(t, "secret").NewConversationWithChannelBinding(endpoint(string(binding))), ""},
+		{
+			"binding offered, not known to the client", cred, binding, auth.MechanismSCRAM,
+			client(t, "secret").NewConversation(), "",
+		},
+		{
+			"binding not offered, known to the client", cred, nil, auth.MechanismSCRAM,
+			client(t, "secret").NewConversationAdvertisingChannelBinding(), "",
+		},
+		{
+			"binding", cred, binding, auth.MechanismSCRAMPlus,
+			client(t, "secret").NewConversationWithChannelBinding(endpoint(string(binding))), "",
+		},
 		{"wrong password", cred, nil, auth.MechanismSCRAM, client(t, "Secret").NewConversation(), "wrong password"},
-		{"wrong password with binding", cred, binding, auth.MechanismSCRAMPlus,
-			client(t, "x").NewConversationWithChannelBinding(endpoint(string(binding))), "wrong password"},
-		{"unknown user", auth.MockCredential("ann", auth.SCRAM), nil, auth.MechanismSCRAM,
-			client(t, "secret").NewConversation(), "unknown user"},
-		{"credential of nobody", auth.Credential{}, nil, auth.MechanismSCRAM,
-			client(t, "secret").NewConversation(), "unknown user"},
-		{"credential of another method", credential(t, "ann", "secret", auth.MD5), nil, auth.MechanismSCRAM,
-			client(t, "secret").NewConversation(), "unknown user"},
-		{"another certificate", cred, binding, auth.MechanismSCRAMPlus,
+		{
+			"wrong password with binding", cred, binding, auth.MechanismSCRAMPlus,
+			client(t, "x").NewConversationWithChannelBinding(endpoint(string(binding))), "wrong password",
+		},
+		{
+			"unknown user", auth.MockCredential("ann", auth.SCRAM), nil, auth.MechanismSCRAM,
+			client(t, "secret").NewConversation(), "unknown user",
+		},
+		{
+			"credential of nobody",
+			auth.Credential{},
+			nil, auth.MechanismSCRAM,
+			client(t, "secret").NewConversation(), "unknown user",
+		},
+		{
+			"credential of another method", credential(t, "ann", "secret", auth.MD5), nil, auth.MechanismSCRAM,
+			client(t, "secret").NewConversation(), "unknown user",
+		},
+		{
+			"another certificate", cred, binding, auth.MechanismSCRAMPlus,
 			client(t, "secret").NewConversationWithChannelBinding(endpoint("of somebody in between")),
-			"SCRAM channel binding check failed"},
-		{"offer of binding taken out on the way", cred, binding, auth.MechanismSCRAM,
+			"SCRAM channel binding check failed",
+		},
+		{
+			"offer of binding taken out on the way", cred, binding, auth.MechanismSCRAM,
 			client(t, "secret").NewConversationAdvertisingChannelBinding(),
 			"SCRAM channel binding negotiation error: The client supports SCRAM channel binding but thinks the server " +
-				"does not.  However, this server does support channel binding."},
-		{"binding without the offer", cred, nil, auth.MechanismSCRAMPlus,
+				"does not.  However, this server does support channel binding.",
+		},
+		{
+			"binding without the offer", cred, nil, auth.MechanismSCRAMPlus,
 			client(t, "secret").NewConversationWithChannelBinding(endpoint("x")),
-			"client selected an invalid SASL authentication mechanism"},
-		{"binding under the other mechanism", cred, binding, auth.MechanismSCRAM,
+			"client selected an invalid SASL authentication mechanism",
+		},
+		{
+			"binding under the other mechanism", cred, binding, auth.MechanismSCRAM,
 			client(t, "secret").NewConversationWithChannelBinding(endpoint(string(binding))),
 			"malformed SCRAM message: The client selected SCRAM-SHA-256 without channel binding, but the SCRAM message " +
-				"includes channel binding data."},
-		{"no binding under the mechanism with it", cred, binding, auth.MechanismSCRAMPlus,
+				"includes channel binding data.",
+		},
+		{
+			"no binding under the mechanism with it", cred, binding, auth.MechanismSCRAMPlus,
 			client(t, "secret").NewConversation(),
 			"malformed SCRAM message: The client selected SCRAM-SHA-256-PLUS, but the SCRAM message does not include " +
-				"channel binding data."},
-		{"unknown mechanism", cred, nil, "SCRAM-SHA-1", client(t, "secret").NewConversation(),
-			"client selected an invalid SASL authentication mechanism"},
+				"channel binding data.",
+		},
+		{
+			"unknown mechanism", cred, nil, "SCRAM-SHA-1", client(t, "secret").NewConversation(),
+			"client selected an invalid SASL authentication mechanism",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := login(t, auth.NewExchange(c.cred, c.binding), c.mechanism, c.conv)

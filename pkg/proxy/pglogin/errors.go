@@ -106,7 +106,7 @@ func (d *dialogue) ioError(ctx context.Context, err error) *Error {
 // authError says what an error of package auth means, and what the client is told of it.
 func (d *dialogue) authError(err error) (Reason, *postgres.Error) {
 	failed := postgres.Fatal(postgres.CodeInvalidPassword,
-		fmt.Sprintf("password authentication failed for user \"%s\"", d.user)) //nolint:gocritic // not Go's quoting
+		fmt.Sprintf("password authentication failed for user \"%s\"", d.user))
 	var p *auth.ProtocolError
 	switch {
 	case errors.Is(err, auth.ErrUnknownUser):

@@ -87,7 +87,7 @@ func TestNothingIsReadAhead(t *testing.T) {
 				t.Fatal(o.err)
 			}
 			rest := make([]byte, len(more))
-			from := net.Conn(server)
+			from := server
 			if o.login.TLS != nil {
 				from = o.login.TLS
 			}
@@ -112,7 +112,7 @@ func TestNoDeadlineIsLeft(t *testing.T) {
 		if o := <-done; o.err != nil {
 			t.Fatal(o.err)
 		}
-		time.Sleep(time.Hour)
+		time.Sleep(time.Hour) //nolint:forbidigo // the clock of synctest
 		go func() { _, _ = client.Write([]byte("x")) }()
 		if _, err := server.Read(make([]byte, 1)); err != nil {
 			t.Error(err)
@@ -129,7 +129,7 @@ func TestSlowLoris(t *testing.T) {
 				if _, err := nc.Write(packet[i : i+1]); err != nil {
 					return
 				}
-				time.Sleep(time.Second)
+				time.Sleep(time.Second) //nolint:forbidigo // the clock of synctest
 			}
 		},
 		"silent":                  func(net.Conn) {},

@@ -64,7 +64,7 @@ func TestTranscripts(t *testing.T) {
 
 func play(t *testing.T, text string, slowly bool) string {
 	var out []string
-	for _, part := range strings.Split(strings.TrimSpace(text), "\n\n") {
+	for part := range strings.SplitSeq(strings.TrimSpace(text), "\n\n") {
 		synctest.Test(t, func(t *testing.T) {
 			out = append(out, strings.Join(converse(t, strings.Split(part, "\n"), slowly), "\n"))
 		})
@@ -95,13 +95,13 @@ func converse(t *testing.T, lines []string, slowly bool) []string {
 	var cancel context.CancelFunc
 	for _, line := range lines {
 		word := tokens(t, line)
-		switch {
-		case line[0] == '#':
+		switch line[0] {
+		case '#':
 			p.lines = append(p.lines, line)
-		case line[0] == '@':
+		case '@':
 			p.lines = append(p.lines, line)
 			configure(t, cfg, word[1:])
-		case line[0] == '>':
+		case '>':
 			p.lines = append(p.lines, line)
 			if done == nil {
 				var ctx context.Context
@@ -209,7 +209,7 @@ func (p *peer) say(what string, arg []string) {
 		if err != nil {
 			p.t.Fatal(err)
 		}
-		time.Sleep(d) // of synctest's clock
+		time.Sleep(d) //nolint:forbidigo // the clock of synctest
 	case "eof":
 		_ = p.conn.Close()
 		p.left = true
@@ -272,7 +272,7 @@ func (p *peer) send(b []byte) {
 	p.wrote = make(chan error, 1)
 	go func(conn net.Conn, done chan<- error) {
 		if before != nil {
-			<-before
+			<-before //nolint:errcheck // it only says that it is over
 		}
 		defer close(done)
 		for step := len(b); len(b) > 0; b = b[step:] {

@@ -24,9 +24,7 @@ func finish(dst []byte, at int) []byte {
 }
 
 func cutNUL(s string) string {
-	if i := strings.IndexByte(s, 0); i >= 0 {
-		return s[:i]
-	}
+	s, _, _ = strings.Cut(s, "\x00")
 	return s
 }
 

@@ -18,51 +18,81 @@ var builds = []struct {
 	build func(dst []byte) []byte
 	same  pgproto3.Message
 }{
-	{"ReadyForQuery", func(d []byte) []byte { return postgres.AppendReadyForQuery(d, postgres.TxFailed) },
-		&pgproto3.ReadyForQuery{TxStatus: 'E'}},
-	{"ParameterStatus", func(d []byte) []byte { return postgres.AppendParameterStatus(d, "TimeZone", "UTC") },
-		&pgproto3.ParameterStatus{Name: "TimeZone", Value: "UTC"}},
-	{"BackendKeyData", func(d []byte) []byte { return postgres.AppendBackendKeyData(d, 7, []byte{1, 2, 3, 4}) },
-		&pgproto3.BackendKeyData{ProcessID: 7, SecretKey: []byte{1, 2, 3, 4}}},
-	{"BackendKeyData, long", func(d []byte) []byte { return postgres.AppendBackendKeyData(d, 7, key256) },
-		&pgproto3.BackendKeyData{ProcessID: 7, SecretKey: key256}},
+	{
+		"ReadyForQuery", func(d []byte) []byte { return postgres.AppendReadyForQuery(d, postgres.TxFailed) },
+		&pgproto3.ReadyForQuery{TxStatus: 'E'},
+	},
+	{
+		"ParameterStatus", func(d []byte) []byte { return postgres.AppendParameterStatus(d, "TimeZone", "UTC") },
+		&pgproto3.ParameterStatus{Name: "TimeZone", Value: "UTC"},
+	},
+	{
+		"BackendKeyData", func(d []byte) []byte { return postgres.AppendBackendKeyData(d, 7, []byte{1, 2, 3, 4}) },
+		&pgproto3.BackendKeyData{ProcessID: 7, SecretKey: []byte{1, 2, 3, 4}},
+	},
+	{
+		"BackendKeyData, long", func(d []byte) []byte { return postgres.AppendBackendKeyData(d, 7, key256) },
+		&pgproto3.BackendKeyData{ProcessID: 7, SecretKey: key256},
+	},
 	{"ParseComplete", postgres.AppendParseComplete, &pgproto3.ParseComplete{}},
 	{"BindComplete", postgres.AppendBindComplete, &pgproto3.BindComplete{}},
 	{"CloseComplete", postgres.AppendCloseComplete, &pgproto3.CloseComplete{}},
 	{"NoData", postgres.AppendNoData, &pgproto3.NoData{}},
 	{"EmptyQueryResponse", postgres.AppendEmptyQueryResponse, &pgproto3.EmptyQueryResponse{}},
-	{"CommandComplete", func(d []byte) []byte { return postgres.AppendCommandComplete(d, "DISCARD ALL") },
-		&pgproto3.CommandComplete{CommandTag: []byte("DISCARD ALL")}},
+	{
+		"CommandComplete", func(d []byte) []byte { return postgres.AppendCommandComplete(d, "DISCARD ALL") },
+		&pgproto3.CommandComplete{CommandTag: []byte("DISCARD ALL")},
+	},
 	{"AuthenticationOk", postgres.AppendAuthenticationOK, &pgproto3.AuthenticationOk{}},
-	{"AuthenticationCleartextPassword", postgres.AppendAuthenticationCleartextPassword,
-		&pgproto3.AuthenticationCleartextPassword{}},
-	{"AuthenticationMD5Password",
+	{
+		"AuthenticationCleartextPassword", postgres.AppendAuthenticationCleartextPassword,
+		&pgproto3.AuthenticationCleartextPassword{},
+	},
+	{
+		"AuthenticationMD5Password",
 		func(d []byte) []byte { return postgres.AppendAuthenticationMD5Password(d, [4]byte{9, 8, 7, 6}) },
-		&pgproto3.AuthenticationMD5Password{Salt: [4]byte{9, 8, 7, 6}}},
-	{"AuthenticationSASL", func(d []byte) []byte { return postgres.AppendAuthenticationSASL(d, []string{"A", "B"}) },
-		&pgproto3.AuthenticationSASL{AuthMechanisms: []string{"A", "B"}}},
-	{"AuthenticationSASLContinue",
+		&pgproto3.AuthenticationMD5Password{Salt: [4]byte{9, 8, 7, 6}},
+	},
+	{
+		"AuthenticationSASL", func(d []byte) []byte { return postgres.AppendAuthenticationSASL(d, []string{"A", "B"}) },
+		&pgproto3.AuthenticationSASL{AuthMechanisms: []string{"A", "B"}},
+	},
+	{
+		"AuthenticationSASLContinue",
 		func(d []byte) []byte { return postgres.AppendAuthenticationSASLContinue(d, []byte("r=x")) },
-		&pgproto3.AuthenticationSASLContinue{Data: []byte("r=x")}},
-	{"AuthenticationSASLFinal",
+		&pgproto3.AuthenticationSASLContinue{Data: []byte("r=x")},
+	},
+	{
+		"AuthenticationSASLFinal",
 		func(d []byte) []byte { return postgres.AppendAuthenticationSASLFinal(d, []byte("v=x")) },
-		&pgproto3.AuthenticationSASLFinal{Data: []byte("v=x")}},
-	{"Query", func(d []byte) []byte { return postgres.AppendQuery(d, "select 1") },
-		&pgproto3.Query{String: "select 1"}},
-	{"Parse", func(d []byte) []byte { return postgres.AppendParse(d, []byte("s"), []byte("select $1"), nil) },
-		&pgproto3.Parse{Name: "s", Query: "select $1"}},
+		&pgproto3.AuthenticationSASLFinal{Data: []byte("v=x")},
+	},
+	{
+		"Query", func(d []byte) []byte { return postgres.AppendQuery(d, "select 1") },
+		&pgproto3.Query{String: "select 1"},
+	},
+	{
+		"Parse", func(d []byte) []byte { return postgres.AppendParse(d, []byte("s"), []byte("select $1"), nil) },
+		&pgproto3.Parse{Name: "s", Query: "select $1"},
+	},
 	{"Parse with types", func(d []byte) []byte {
 		return postgres.AppendParse(d, []byte("s"), []byte("select $1"), []byte{0, 1, 0, 0, 0, 23})
 	}, &pgproto3.Parse{Name: "s", Query: "select $1", ParameterOIDs: []uint32{23}}},
-	{"Close", func(d []byte) []byte { return postgres.AppendClose(d, postgres.ObjectPortal, "p") },
-		&pgproto3.Close{ObjectType: 'P', Name: "p"}},
-	{"Describe", func(d []byte) []byte { return postgres.AppendDescribe(d, postgres.ObjectStatement, "s") },
-		&pgproto3.Describe{ObjectType: 'S', Name: "s"}},
+	{
+		"Close", func(d []byte) []byte { return postgres.AppendClose(d, postgres.ObjectPortal, "p") },
+		&pgproto3.Close{ObjectType: 'P', Name: "p"},
+	},
+	{
+		"Describe", func(d []byte) []byte { return postgres.AppendDescribe(d, postgres.ObjectStatement, "s") },
+		&pgproto3.Describe{ObjectType: 'S', Name: "s"},
+	},
 	{"Sync", postgres.AppendSync, &pgproto3.Sync{}},
 	{"Flush", postgres.AppendFlush, &pgproto3.Flush{}},
 	{"Terminate", postgres.AppendTerminate, &pgproto3.Terminate{}},
-	{"CopyFail", func(d []byte) []byte { return postgres.AppendCopyFail(d, "why") },
-		&pgproto3.CopyFail{Message: "why"}},
+	{
+		"CopyFail", func(d []byte) []byte { return postgres.AppendCopyFail(d, "why") },
+		&pgproto3.CopyFail{Message: "why"},
+	},
 }
 
 var key256 = bytes.Repeat([]byte{0xa5}, 256)

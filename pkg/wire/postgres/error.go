@@ -182,9 +182,8 @@ func ErrorCode(body []byte) []byte {
 
 // CutCString splits p behind its first zero-terminated string. Both parts alias p; ok is false without a terminator.
 func CutCString(p []byte) (s, rest []byte, ok bool) {
-	i := bytes.IndexByte(p, 0)
-	if i < 0 {
+	if s, rest, ok = bytes.Cut(p, []byte{0}); !ok {
 		return nil, nil, false
 	}
-	return p[:i], p[i+1:], true
+	return s, rest, true
 }

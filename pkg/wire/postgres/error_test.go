@@ -65,7 +65,8 @@ func TestParseErrorResponse(t *testing.T) {
 		"no SQLSTATE":     {"SERROR\x00Mm\x00\x00", postgres.Error{Severity: "ERROR", Message: "m"}, "", true},
 		"V before S": {
 			"VFATAL\x00SSCHLIMM\x00C57P01\x00\x00",
-			postgres.Error{Severity: "FATAL", Code: "57P01"}, "57P01", true,
+			postgres.Error{Severity: "FATAL", Code: "57P01"},
+			"57P01", true,
 		},
 		"V behind S":     {"SSCHLIMM\x00VFATAL\x00\x00", postgres.Error{Severity: "FATAL"}, "", true},
 		"S only":         {"SFATAL\x00\x00", postgres.Error{Severity: "FATAL"}, "", true},

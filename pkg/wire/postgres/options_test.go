@@ -3,6 +3,7 @@
 package postgres_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -81,8 +82,9 @@ func TestParseOptions(t *testing.T) {
 			t.Errorf("%q: %q, want %q", c.line, s, c.want)
 		}
 		msg := ""
-		if err != nil {
-			msg = err.(*postgres.Error).Message
+		var refused *postgres.Error
+		if errors.As(err, &refused) {
+			msg = refused.Message
 		}
 		if msg != c.err {
 			t.Errorf("%q: error %q, want %q", c.line, msg, c.err)

@@ -187,10 +187,26 @@ func TestStartupLength(t *testing.T) {
 		length, code uint32
 		ok           bool
 	}{
-		{0, v30, false}, {4, v30, false}, {7, v30, false}, {8, v30, true}, {9, v30, true},
-		{10_004, v30, true}, {10_005, v30, false}, {1 << 31, v30, false}, {0xffffffff, v30, false}, {0x80000008, v30, false},
-		{8, ssl, true}, {7, ssl, false}, {9, ssl, false}, {8, gss, true}, {10, gss, false},
-		{8, cancel, false}, {15, cancel, false}, {16, cancel, true}, {268, cancel, true}, {269, cancel, false},
+		{0, v30, false},
+		{4, v30, false},
+		{7, v30, false},
+		{8, v30, true},
+		{9, v30, true},
+		{10_004, v30, true},
+		{10_005, v30, false},
+		{1 << 31, v30, false},
+		{0xffffffff, v30, false},
+		{0x80000008, v30, false},
+		{8, ssl, true},
+		{7, ssl, false},
+		{9, ssl, false},
+		{8, gss, true},
+		{10, gss, false},
+		{8, cancel, false},
+		{15, cancel, false},
+		{16, cancel, true},
+		{268, cancel, true},
+		{269, cancel, false},
 	} {
 		head := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, c.length), c.code)
 		n, err := postgres.StartupLength(head)
