@@ -317,10 +317,14 @@ func (s *Session) evict(pr *prepared) {
 	s.srv.prepared.remove(pr)
 	e := s.owe(entryClose, skip)
 	e.op, e.prep = opEvict, pr
+	s.host.ToServer(s.closeMessage(pr))
+}
+
+func (s *Session) closeMessage(pr *prepared) []byte {
 	msg := append(s.scratch(), 'C', 0, 0, 0, 0, 'S')
 	msg = append(appendServerName(msg, pr.number), 0)
 	binary.BigEndian.PutUint32(msg[1:], uint32(len(msg)-1))
-	s.host.ToServer(msg)
+	return msg
 }
 
 func (s *Session) sendParse(pr *prepared, tail []byte) {
@@ -405,12 +409,23 @@ func (s *Session) closeStatement(msg, name []byte) {
 		s.host.ToServer(msg)
 		return
 	}
-	e := s.owe(entryClose, fake)
+	act := fake
+	pr := s.srv.prepared.get(st)
+	if pr != nil && pr.only {
+		act = forward // it cannot be of use to anybody any more
+	}
+	e := s.owe(entryClose, act)
 	if ok {
 		e.op, e.name, e.stmt = opForget, string(name), st
 		delete(s.statements, e.name)
 	}
-	s.advance()
+	if act == fake {
+		s.advance()
+		return
+	}
+	e.prep = pr
+	s.srv.prepared.remove(pr)
+	s.host.ToServer(s.closeMessage(pr))
 }
 
 // privateSpace keeps a session's statements to itself while it is pinned with
