@@ -82,8 +82,7 @@ func TestParseOptions(t *testing.T) {
 			t.Errorf("%q: %q, want %q", c.line, s, c.want)
 		}
 		msg := ""
-		var refused *postgres.Error
-		if errors.As(err, &refused) {
+		if refused, ok := errors.AsType[*postgres.Error](err); ok {
 			msg = refused.Message
 		}
 		if msg != c.err {
