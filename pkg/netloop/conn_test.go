@@ -4,6 +4,7 @@ package netloop_test
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -117,19 +118,35 @@ func pattern(n int) []byte {
 	return p
 }
 
+// TestTooMuchUnconsumed has handlers that never take anything.
 func TestTooMuchUnconsumed(t *testing.T) {
+	stubborn := map[string]func(*netloop.Conn, []byte) int{
+		"waits": func(*netloop.Conn, []byte) int { return 0 },
+		"asks again": func(c *netloop.Conn, _ []byte) int {
+			c.ResumeRead()
+			return 0
+		},
+	}
 	for _, d := range drivers() {
-		t.Run(d, func(t *testing.T) {
-			l := startLoop(t, netloop.Options{Driver: d, MaxUnconsumed: 100 << 10})
-			near, far := tcpPair(t)
-			s := newSink()
-			s.data = func(*netloop.Conn, []byte) int { return 0 }
-			l.attach(far, s)
-			go send(near, make([]byte, 1<<20))
-			if err := wait(t, s.end, "Closed"); !errors.Is(err, netloop.ErrUnconsumed) {
-				t.Errorf("closed by %v", err)
+		for name, data := range stubborn {
+			for _, secure := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s/%s/TLS=%v", d, name, secure), func(t *testing.T) {
+					l := startLoop(t, netloop.Options{Driver: d, MaxUnconsumed: 100 << 10})
+					nearRaw, farRaw := tcpPair(t)
+					near, tr, far := nearRaw, netloop.NewTransport(farRaw), (*tls.Conn)(nil)
+					if secure {
+						near, tr, far = tlsCase{version: tls.VersionTLS13}.pair(t, nearRaw, farRaw)
+					}
+					s := newSink()
+					s.data = data
+					l.attachOver(tr, far, s)
+					go send(near, make([]byte, 1<<20))
+					if err := wait(t, s.end, "Closed"); !errors.Is(err, netloop.ErrUnconsumed) {
+						t.Errorf("closed by %v", err)
+					}
+				})
 			}
-		})
+		}
 	}
 }
 

@@ -122,7 +122,7 @@ func TestPostFromLoop(t *testing.T) {
 // nothing else.
 func TestPostAgainstStop(t *testing.T) {
 	for _, d := range drivers() {
-		for range 50 {
+		for range 10 {
 			l := startLoop(t, netloop.Options{Driver: d})
 			var promised, run atomic.Int64
 			var wg sync.WaitGroup
