@@ -129,6 +129,8 @@ func (s *Session) clientMessage(p []byte) (int, bool) {
 		return s.failRequest(p, typ, total)
 	}
 	if s.srv != nil && s.srv.owed.n >= owedHigh {
+		// The server may keep the replies until it is told to send them.
+		s.host.ToServer(flushMessage)
 		s.throttle()
 		return 0, false
 	}

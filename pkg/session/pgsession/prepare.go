@@ -485,7 +485,10 @@ func (s *Session) namedQuery(text []byte, res sqlscan.Result) bool {
 	return true
 }
 
-var syncMessage = wire.AppendSync(nil)
+var (
+	syncMessage  = wire.AppendSync(nil)
+	flushMessage = wire.AppendFlush(nil)
+)
 
 // statementName gives the name that an identifier in SQL means; of a quoted
 // one, ident is what stands between the quotes.
