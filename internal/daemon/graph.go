@@ -107,7 +107,7 @@ func (g *graph) targetOptions(t config.TargetGroup) (proxy.TargetOptions, error)
 
 func (g *graph) endpointOptions(e config.Endpoint, p *endpoint) proxy.EndpointOptions {
 	o := proxy.EndpointOptions{
-		Name: e.Name, Users: g.users,
+		Name: e.Name, Users: g.users, UnknownMethod: g.users.usualMethod,
 		TLS: func() *tls.Config { return p.certificate.current.Load() },
 		KeepAlive: proxy.KeepAlive{
 			Idle: e.TCP.KeepaliveIdle, Interval: e.TCP.KeepaliveInterval, Count: e.TCP.KeepaliveCount,

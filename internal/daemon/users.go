@@ -94,6 +94,20 @@ func (u *users) Lookup(user string) (auth.Credential, bool) {
 	return k.credential, true
 }
 
+// usualMethod is how most users log in.
+func (u *users) usualMethod() auth.Method {
+	md5, all := 0, *u.known.Load()
+	for _, k := range all {
+		if k.conf.ClientPasswordAuthType == config.PostgresMD5 {
+			md5++
+		}
+	}
+	if 2*md5 > len(all) {
+		return auth.MD5
+	}
+	return auth.SCRAM
+}
+
 // password is what the proxy logs in to the database with.
 func (u *users) password(_ context.Context, user string) (string, error) {
 	k, ok := (*u.known.Load())[user]

@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/rdsproxy/rdsproxy/pkg/auth"
 	"github.com/rdsproxy/rdsproxy/pkg/netloop"
 	"github.com/rdsproxy/rdsproxy/pkg/pool"
 	"github.com/rdsproxy/rdsproxy/pkg/proxy/pglogin"
@@ -33,11 +34,14 @@ type KeepAlive struct {
 
 // EndpointOptions are the settings of an endpoint.
 type EndpointOptions struct {
-	Name      string
-	Target    *TargetGroup
-	Users     pglogin.UserLookup
-	TLS       func() *tls.Config // nil: no TLS
-	KeepAlive KeepAlive
+	Name   string
+	Target *TargetGroup
+	Users  pglogin.UserLookup
+	// UnknownMethod is the method that unknown users are asked for: that of most
+	// known ones, so that they cannot be told apart.
+	UnknownMethod func() auth.Method
+	TLS           func() *tls.Config // nil: no TLS
+	KeepAlive     KeepAlive
 }
 
 // Endpoint is a listener whose clients are served by one target group.
@@ -182,7 +186,7 @@ func (e *Endpoint) login(nc net.Conn, s *Settings) {
 	}
 	ctx, stop := context.WithTimeout(p.ctx, s.LoginTimeout)
 	defer stop()
-	l, err := pglogin.Serve(ctx, t, &pglogin.Config{TLS: o.TLS, RequireTLS: s.RequireTLS, Users: o.Users})
+	l, err := pglogin.Serve(ctx, t, &pglogin.Config{TLS: o.TLS, RequireTLS: s.RequireTLS, Users: o.Users, UnknownMethod: o.UnknownMethod()})
 	if err != nil {
 		reason := pglogin.Disconnected
 		var le *pglogin.Error
@@ -198,6 +202,9 @@ func (e *Endpoint) login(nc net.Conn, s *Settings) {
 			e.cancelsDelivered.Add(1)
 		} else {
 			e.cancelsUnknown.Add(1)
+		}
+		if l.TLS != nil {
+			_ = l.TLS.Close() // the answer to a cancel request is an orderly end
 		}
 		return
 	}
