@@ -23,7 +23,6 @@ type model struct {
 	dials   []*modelDial
 	armed   time.Duration
 	grown   bool // the current call may go on with NoWait's dials
-	serial  int
 }
 
 type modelWaiter struct {
@@ -287,10 +286,11 @@ func rankOf(c *Conn, w *Waiter) int {
 func (m *model) release(c *modelConn, reuse bool) error {
 	c.loose, c.holder, c.idleAt = true, nil, m.now
 	out := m.g.Release(c.Conn, reuse, m.now, nil)
-	if c.Conn.state == connIdle {
+	switch c.Conn.state {
+	case connIdle:
 		c.state, c.loose = "idle", false
-	} else if c.Conn.state == connClosing {
-		c.state = "idle"
+	case connClosing:
+		c.state = "idle" // until the action is looked at
 	}
 	return m.step(out)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -14,7 +15,7 @@ import (
 // goroutines of their own, grants by a channel per session.
 type arena struct {
 	g     *Group
-	begun time.Time
+	clock atomic.Int64
 	work  sync.WaitGroup
 }
 
@@ -23,7 +24,8 @@ type visitor struct {
 	answers chan Action
 }
 
-func (a *arena) now() time.Duration { return time.Since(a.begun) }
+// now is a clock that moves on whenever somebody looks at it.
+func (a *arena) now() time.Duration { return time.Duration(a.clock.Add(int64(time.Microsecond))) }
 
 func (a *arena) perform(out []Action) {
 	for _, action := range out {
@@ -83,7 +85,7 @@ func (a *arena) visit(v *visitor, p *Pool) {
 // TestConcurrentUse is for the race detector. All pauses are so short that Tick
 // may be called at once when it is asked for.
 func TestConcurrentUse(t *testing.T) {
-	a := &arena{begun: time.Now()}
+	a := &arena{}
 	a.g = NewGroup(Options{
 		Budget: 5, MaxIdle: 2, IdleTimeout: time.Microsecond, StealAfter: time.Microsecond,
 		DialBackoffMin: time.Nanosecond, DialBackoffMax: time.Nanosecond, MaxLifetime: time.Millisecond,

@@ -99,7 +99,7 @@ func (s *script) run(line string) (answers []string) {
 		}
 	}()
 	a := args{t: s.t, named: map[string]string{}}
-	for _, word := range strings.Fields(line) {
+	for word := range strings.FieldsSeq(line) {
 		if k, v, ok := strings.Cut(word, "="); ok {
 			a.named[k] = v
 		} else {

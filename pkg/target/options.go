@@ -67,7 +67,8 @@ const DefaultMaxSCRAMIterations = 100_000
 type Request struct {
 	User, Password string
 	Database       string
-	// Params are start-up parameters.
+	// Params are further start-up parameters. Those that have a field of their
+	// own are not taken from here.
 	Params []wire.Setting
 	// Replication is the start-up parameter of that name: "" is an ordinary
 	// connection, "database" one for logical replication, "true" (or on, yes, 1)

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"io"
 	"syscall"
+
+	wire "github.com/rdsproxy/rdsproxy/pkg/wire/postgres"
 )
 
 const cancelRequestCode = 1234<<16 | 5678
@@ -26,8 +28,8 @@ const maxCancelReply = 4 << 10
 func (d *Dialer) Cancel(ctx context.Context, pid uint32, secret []byte) error {
 	ctx, cancel := d.limit(ctx)
 	defer cancel()
-	if len(secret) == 0 {
-		return d.fail(ctx, StageCancel, &policyError{"the server has given no key to cancel with", true})
+	if len(secret) == 0 || len(secret) > wire.MaxCancelKey {
+		return d.fail(ctx, StageCancel, &policyError{"there is no key to cancel with", true})
 	}
 	l, err := d.cancelLink(ctx)
 	if err != nil {
@@ -60,8 +62,7 @@ func (d *Dialer) cancelLink(ctx context.Context) (link, error) {
 // exchange sends a request that has no answer, and waits until the server has
 // closed the socket.
 func exchange(ctx context.Context, l link, request []byte) (err error) {
-	release := bound(ctx, l.wrapped)
-	defer func() { err = errors.Join(err, release()) }()
+	defer bound(ctx, l.wrapped)(&err)
 	if _, err := l.conn.Write(request); err != nil {
 		return err
 	}

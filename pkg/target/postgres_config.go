@@ -20,17 +20,18 @@ const maxLoginMessage = 64 << 10
 // neutral is a configuration that nothing in the environment or in the home
 // folder has touched. pgconn insists on ParseConfig, which reads both.
 //
-// Whatever PG* variables say is overridden by the text below, or replaced in
-// configure, except that of PGSERVICE: it would make ParseConfig read a file, and
-// fail without it. So it is hidden for a moment, here, where package variables
-// are initialised and nothing else runs yet.
+// Whatever PG* variables say is overridden by the text below, ignored for a host
+// that is a folder (TLS files), or replaced in configure, except what PGSERVICE
+// says: that would make ParseConfig read a file, and fail without it. So it is
+// hidden for a moment, here, where package variables are initialised and nothing
+// else runs yet.
 var neutral = func() *pgconn.Config {
 	const service = "PGSERVICE"
 	if value, set := os.LookupEnv(service); set {
 		_ = os.Unsetenv(service) // fails only for impossible names
 		defer func() { _ = os.Setenv(service, value) }()
 	}
-	cfg, err := pgconn.ParseConfig("host=localhost port=5432 user=none password=none database=none" +
+	cfg, err := pgconn.ParseConfig("host=/ port=5432 user=none password=none database=none" +
 		" sslmode=disable sslcertmode=allow sslnegotiation=postgres connect_timeout=0 target_session_attrs=any" +
 		" min_protocol_version=3.0 max_protocol_version=3.2 channel_binding=prefer require_auth=''")
 	if err != nil {
@@ -48,7 +49,11 @@ func configure(r Request, version string, l link, g *guard) *pgconn.Config {
 	cfg.User, cfg.Password, cfg.Database = r.User, r.Password, r.Database
 	cfg.RuntimeParams = make(map[string]string, len(r.Params)+1)
 	for _, p := range r.Params {
-		cfg.RuntimeParams[p.Name] = p.Value
+		switch p.Name {
+		case "user", "database", "replication": // have fields of their own
+		default:
+			cfg.RuntimeParams[p.Name] = p.Value
+		}
 	}
 	if r.Replication != "" {
 		cfg.RuntimeParams["replication"] = r.Replication
@@ -57,7 +62,6 @@ func configure(r Request, version string, l link, g *guard) *pgconn.Config {
 	cfg.KerberosSrvName, cfg.KerberosSpn = "", ""
 	cfg.MaxProtocolVersion = version
 	cfg.MaxProtocolMessageBodyLen = maxLoginMessage
-	cfg.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil }
 	// pgconn dials a second time by itself to send a cancel request after an
 	// error. That is not wanted.
 	given := false

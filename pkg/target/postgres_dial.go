@@ -179,8 +179,15 @@ func physical(replication string) bool {
 	return true
 }
 
+var errTalkative = &policyError{text: "the server goes on sending although it is idle"}
+
 // handOver takes the connection away from pgconn.
 func (s *session) handOver(ctx context.Context) (*Established, error) {
+	// Before SyncConn, which may send a query: what is there already would be
+	// taken for its answer.
+	if s.pg.Frontend().ReadBufferLen() > 0 {
+		return nil, errTalkative
+	}
 	// pgconn may be reading in the background if a write took long.
 	if err := s.pg.SyncConn(ctx); err != nil {
 		return nil, plain(err)
@@ -191,7 +198,7 @@ func (s *session) handOver(ctx context.Context) (*Established, error) {
 	}
 	switch {
 	case h.Frontend.ReadBufferLen() > 0:
-		return nil, &policyError{text: "the server goes on sending although it is idle"}
+		return nil, errTalkative
 	case h.TxStatus != wire.TxIdle:
 		return nil, &policyError{text: "the server is not idle after the login"}
 	case len(h.SecretKey) > wire.MaxCancelKey:
@@ -212,12 +219,10 @@ func (s *session) drop() { _ = s.wrapped.Close() }
 // plain takes away what pgconn puts around an error: it names an address and a
 // user that are known here, and not always the right ones.
 func plain(err error) error {
-	var server *pgconn.PgError
-	if errors.As(err, &server) {
+	if server, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return server
 	}
-	var policy *policyError
-	if errors.As(err, &policy) {
+	if policy, ok := errors.AsType[*policyError](err); ok {
 		return policy
 	}
 	var whole *pgconn.ConnectError
@@ -233,8 +238,7 @@ func plain(err error) error {
 
 // fail makes the error of a stage.
 func (d *Dialer) fail(ctx context.Context, stage Stage, err error) error {
-	var done *Error
-	if errors.As(err, &done) {
+	if _, done := errors.AsType[*Error](err); done {
 		return err
 	}
 	if cause := ctx.Err(); cause != nil && !errors.Is(err, cause) {

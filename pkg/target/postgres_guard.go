@@ -139,8 +139,8 @@ func (g *guard) challenge(data []byte) error {
 		if !ok {
 			continue
 		}
-		n, err := strconv.ParseUint(string(count), 10, 64)
-		if err != nil || n > uint64(g.maxIterations) {
+		n, err := strconv.Atoi(string(count))
+		if err != nil || n > g.maxIterations {
 			return &policyError{fmt.Sprintf("the server asks for more than %d SCRAM iterations", g.maxIterations), true}
 		}
 	}

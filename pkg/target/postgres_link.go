@@ -90,8 +90,7 @@ func (d *Dialer) startTLS(ctx context.Context, l *link) error {
 const sslRequestCode = 1234<<16 | 5679
 
 func askForTLS(ctx context.Context, nc net.Conn) (answer byte, err error) {
-	release := bound(ctx, nc)
-	defer func() { err = errors.Join(err, release()) }()
+	defer bound(ctx, nc)(&err)
 	request := binary.BigEndian.AppendUint32(nil, 8)
 	request = binary.BigEndian.AppendUint32(request, sslRequestCode)
 	if _, err := nc.Write(request); err != nil {
@@ -108,14 +107,14 @@ func askForTLS(ctx context.Context, nc net.Conn) (answer byte, err error) {
 var past = time.Unix(1, 0)
 
 // bound makes reads and writes of nc fail when ctx ends. The function it returns
-// lifts that, and fails if ctx has ended.
-func bound(ctx context.Context, nc net.Conn) (release func() error) {
+// lifts that, and puts the context's error in place of the one that follows from
+// it.
+func bound(ctx context.Context, nc net.Conn) (release func(*error)) {
 	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(past) })
-	return func() error {
+	return func(err *error) {
 		if !stop() {
-			return ctx.Err()
+			*err = ctx.Err()
 		}
-		return nil
 	}
 }
 
