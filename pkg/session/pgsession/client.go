@@ -48,7 +48,7 @@ func (s *Session) ClientData(p []byte) int {
 			s.host.ToServer(p[used:])
 			return len(p)
 		}
-		if s.throttled {
+		if s.throttled || s.blocked {
 			return used
 		}
 		rest := p[used:]
@@ -193,7 +193,9 @@ func (s *Session) oweReady(kind entryKind, act action) *entry {
 	if act == forward && kind != entrySync {
 		s.work.Simple++
 	}
-	return s.srv.owed.push(kind, act)
+	e := s.srv.owed.push(kind, act)
+	s.srv.ended = s.srv.owed.newest()
+	return e
 }
 
 func (s *Session) clientExecute(p []byte, total int) (int, bool) {
@@ -236,11 +238,8 @@ func (s *Session) clientQuery(p []byte, total int) (int, bool) {
 	if !long && len(p) < total || !s.acquire() {
 		return 0, false
 	}
-	// A simple query destroys the unnamed statement (protocol, "Simple Query").
-	s.forgetUnnamed()
-	s.srv.unnamed = 0
 	if long {
-		s.oweReady(entryQuery, forward)
+		s.oweQuery()
 		s.host.ToServer(p[:headerSize])
 		s.scanBody(total - headerSize)
 		return headerSize, true
@@ -248,17 +247,30 @@ func (s *Session) clientQuery(p []byte, total int) (int, bool) {
 	text := bytes.TrimSuffix(p[headerSize:total], nul)
 	res := s.scan(text)
 	if res.Effects == 0 {
-		s.oweReady(entryQuery, forward)
+		s.oweQuery()
 		s.host.ToServer(p[:total])
 		return total, true
 	}
-	if res.NameStart >= 0 && s.namedQuery(text, res) {
+	if st, name, ok := s.namedStatement(text, res); ok {
+		if s.srv.uncertainName(name) || s.srv.uncertainStatement(st) {
+			return s.block()
+		}
+		s.namedQuery(text, res, st, string(name))
 		return total, true
 	}
-	e := s.oweReady(entryQuery, forward)
+	e := s.oweQuery()
 	s.queryEffects(e, res.Effects, res.Statements)
 	s.host.ToServer(p[:total])
 	return total, true
+}
+
+// oweQuery notes a simple query. It destroys the unnamed statement (protocol,
+// "Simple Query").
+func (s *Session) oweQuery() *entry {
+	e := s.oweReady(entryQuery, forward)
+	s.forgetUnnamed()
+	s.srv.setUnnamed(0)
+	return e
 }
 
 // textScan reads a text as it streams by, up to the NUL that ends it.

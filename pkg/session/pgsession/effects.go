@@ -89,6 +89,7 @@ func (s *Session) queryEffects(e *entry, effects sqlscan.Effects, statements int
 	if effects&(sqlscan.EffectDiscardAll|sqlscan.EffectDeallocateAll) != 0 {
 		e.op, e.saved = opForgetAll, s.statements
 		s.statements = nil
+		s.srv.named = s.srv.owed.newest()
 		s.srv.prepared.clear()
 	}
 	if effects&(sqlscan.EffectDiscardAll|sqlscan.EffectResetAll) != 0 {

@@ -40,6 +40,9 @@ func (s *Session) serverError(p []byte, total int) int {
 	case entryQuery, entryFunctionCall, entrySync:
 		// ReadyForQuery follows; nothing is ignored.
 		head.failed = true
+		if srv.unnamedSince == srv.owed.gone+1 {
+			srv.unnamed, srv.unnamedSince = unnamedUnknown, 0 // it may have failed early
+		}
 		srv.copyIn = false
 		if head.op == opForgetAll || head.op == opForget {
 			s.undo(head)
@@ -96,6 +99,9 @@ func (s *Session) extendedError(head *entry) {
 		srv.doubt = true
 	}
 	n, found := srv.owed.untilSync(0)
+	if srv.unnamedSince > srv.owed.gone && srv.unnamedSince <= srv.owed.gone+stamp(n) { //nolint:gosec // n is never negative
+		srv.unnamed, srv.unnamedSince = unnamedUnknown, 0
+	}
 	for i := n - 1; i >= 0; i-- {
 		s.undo(srv.owed.at(i))
 	}
@@ -114,27 +120,26 @@ func (s *Session) undo(e *entry) {
 	srv := s.srv
 	switch e.op {
 	case opParse:
+		e.prep.refused = true
 		srv.prepared.remove(e.prep)
 		s.undefine(e)
 	case opDefine:
 		s.undefine(e)
 	case opUnnamed:
-		if srv.unnamed == s.unnamed.version {
-			srv.unnamed = unnamedUnknown
+		if s.unnamed.version == e.version {
+			s.forgetUnnamed()
 		}
-		s.forgetUnnamed()
-	case opRestoreUnnamed:
-		srv.unnamed = unnamedUnknown
 	case opForget:
-		if s.statements == nil || s.statements[e.name].none() {
+		if s.statements[e.name].none() {
 			s.define(e.name, e.stmt)
 		}
 		if e.prep != nil && srv.prepared.get(e.prep.stmt) == nil {
 			srv.prepared.restore(e.prep)
 		}
 	case opForgetUnnamed:
-		srv.unnamed = unnamedUnknown
-		s.unnamed.alive = len(s.unnamed.tail) > 0
+		if s.unnamed.version == e.version {
+			s.unnamed.alive = len(s.unnamed.tail) > 0
+		}
 	case opEvict:
 		if srv.prepared.get(e.prep.stmt) == nil {
 			srv.prepared.restore(e.prep)

@@ -46,8 +46,6 @@ const (
 	opDefine
 	// opUnnamed replaced the unnamed statement.
 	opUnnamed
-	// opRestoreUnnamed prepared the session's unnamed statement once more.
-	opRestoreUnnamed
 	// opForget closed the client's name (Close, or DEALLOCATE in SQL).
 	opForget
 	// opForgetUnnamed closed the unnamed statement.
@@ -75,15 +73,25 @@ type entry struct {
 	prep     *prepared
 	stmt     Statement
 	name     string
+	version  uint64               // opUnnamed, opForgetUnnamed: of what unnamed statement
 	saved    map[string]Statement // opForgetAll: what to restore
 }
+
+// stamp says when a request was sent: how many entries had gone into the ledger
+// by then. The zero value is before all others.
+type stamp uint64
 
 // ledger is a queue of owed replies, oldest first. The zero value is empty.
 type ledger struct {
 	ring []entry
 	head int
 	n    int
+	// gone counts the entries that have left.
+	gone stamp
 }
+
+// newest is the stamp of the entry pushed last.
+func (l *ledger) newest() stamp { return l.gone + stamp(l.n) } //nolint:gosec // n is never negative
 
 const (
 	ledgerMinimum = 8
@@ -127,6 +135,7 @@ func (l *ledger) pop() {
 	l.ring[l.head] = entry{}
 	l.head = (l.head + 1) & (len(l.ring) - 1)
 	l.n--
+	l.gone++
 	if l.n == 0 && len(l.ring) > ledgerKeep {
 		l.ring, l.head = nil, 0
 	}

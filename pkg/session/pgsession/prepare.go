@@ -63,7 +63,12 @@ func (s *Session) clientParse(p []byte, total int) (int, bool) {
 		s.host.ToServer(p[:total])
 		return total, true
 	}
-	s.parseNamed(string(name), tail, effects)
+	if s.srv.uncertainName(name) {
+		return s.block()
+	}
+	if !s.parseNamed(string(name), tail, effects) {
+		return s.block()
+	}
 	return total, true
 }
 
@@ -81,43 +86,69 @@ func (s *Session) awaitNames(p []byte, total int) (int, bool) {
 	return 0, false
 }
 
-func (s *Session) parseNamed(name string, tail []byte, effects sqlscan.Effects) {
+// parseNamed defines name. It gives false if that depends on a request that is
+// not answered.
+func (s *Session) parseNamed(name string, tail []byte, effects sqlscan.Effects) bool {
 	srv := s.srv
-	if st, ok := s.statements[name]; ok {
+	st, taken := s.statements[name]
+	if !taken {
+		st = internStatement(statementText{
+			tail: string(tail), space: s.settings.keyString(), private: s.privateSpace(), effects: effects,
+		})
+	}
+	if srv.uncertainStatement(st) {
+		return false
+	}
+	if taken {
 		// Let the server itself say that the name is taken: the error then has
 		// all its consequences for the transaction.
 		pr := s.ensurePrepared(st)
 		s.owe(entryParse, forward).name = name
 		s.sendParse(pr, tail)
-		return
+		return true
 	}
-	st := internStatement(statementText{
-		tail: string(tail), space: s.settings.keyString(), private: s.privateSpace(), effects: effects,
-	})
-	s.define(name, st)
 	if pr := srv.prepared.get(st); pr != nil {
 		if pr.catalog == s.shared.catalog.Load() {
 			srv.prepared.use(pr)
 			e := s.owe(entryParse, fake)
 			e.op, e.name, e.stmt = opDefine, name, st
+			s.define(name, st)
 			s.advance()
-			return
+			return true
 		}
 		// Definitions changed since: the client must learn the present ones.
 		s.evict(pr)
 	}
 	s.makeRoom()
-	pr := srv.prepared.add(st, s.shared.catalog.Load())
 	e := s.owe(entryParse, forward)
-	e.op, e.name, e.stmt, e.prep = opParse, name, st, pr
+	pr := s.prepare(e, st)
+	e.name, e.stmt = name, st
+	s.define(name, st)
 	s.sendParse(pr, tail)
+	return true
 }
 
+// prepare notes that e, the request sent last, prepares a statement.
+func (s *Session) prepare(e *entry, st Statement) *prepared {
+	pr := s.srv.prepared.add(st, s.shared.catalog.Load())
+	pr.since = s.srv.owed.newest()
+	e.op, e.prep = opParse, pr
+	return pr
+}
+
+// define gives a meaning to a name, by the request sent last.
 func (s *Session) define(name string, st Statement) {
 	if s.statements == nil {
 		s.statements = make(map[string]Statement)
 	}
 	s.statements[name] = st
+	s.srv.named = s.srv.owed.newest()
+}
+
+// forget takes the meaning of a name away, by the request sent last.
+func (s *Session) forget(name string) {
+	delete(s.statements, name)
+	s.srv.named = s.srv.owed.newest()
 }
 
 // clientParseLarge forwards a statement too long to keep, and pins: it can be
@@ -129,6 +160,9 @@ func (s *Session) clientParseLarge(p []byte, total int) (int, bool) {
 	}
 	if !s.acquire() {
 		return 0, false
+	}
+	if len(name) > 0 && s.srv.uncertainName(name) {
+		return s.block()
 	}
 	used := headerSize + len(name) + 1
 	if len(name) == 0 {
@@ -153,9 +187,9 @@ func (s *Session) parseLargeNamed(name string, tail int) {
 	}
 	if pr == nil {
 		st := internStatement(statementText{private: s.shared.unique()})
-		pr = srv.prepared.add(st, s.shared.catalog.Load())
+		pr = s.prepare(e, st)
 		pr.only = true
-		e.op, e.stmt, e.prep = opParse, st, pr
+		e.stmt = st
 		s.define(name, st)
 	}
 	s.host.ToServer(parseHead(s.scratch(), pr.number, tail))
@@ -174,8 +208,9 @@ func (s *Session) parseUnnamed(tail []byte, effects sqlscan.Effects) {
 		tail = nil
 	}
 	u.tail = append(u.tail[:0], tail...)
-	s.srv.unnamed = u.version
-	s.owe(entryParse, forward).op = opUnnamed
+	e := s.owe(entryParse, forward)
+	e.op, e.version = opUnnamed, u.version
+	s.srv.setUnnamed(u.version)
 }
 
 // forgetUnnamed notes that the unnamed statement is gone.
@@ -192,17 +227,17 @@ func (s *Session) ensureUnnamed() {
 	switch {
 	case u.alive && srv.unnamed == u.version:
 	case u.alive && len(u.tail) > 0:
-		s.owe(entryParse, skip).op = opRestoreUnnamed
+		s.owe(entryParse, skip)
 		msg := append(s.scratch(), 'P', 0, 0, 0, 0, 0)
 		binary.BigEndian.PutUint32(msg[1:], uint32(4+1+len(u.tail)))
 		s.host.ToServer(msg)
 		s.host.ToServer(u.tail)
-		srv.unnamed = u.version
+		srv.setUnnamed(u.version)
 	case srv.unnamed != 0:
 		// Somebody else's is in place, and must not be reached.
 		s.owe(entryClose, skip)
 		s.host.ToServer(closeUnnamed)
-		srv.unnamed = 0
+		srv.setUnnamed(0)
 	}
 }
 
@@ -224,6 +259,9 @@ func (s *Session) clientBind(p []byte, total int) (int, bool) {
 	}
 	if !s.acquire() {
 		return 0, false
+	}
+	if s.uncertain(name) {
+		return s.block()
 	}
 	if len(name) == 0 {
 		s.ensureUnnamed()
@@ -250,6 +288,20 @@ func (s *Session) clientBind(p []byte, total int) (int, bool) {
 		s.body = body{left: uint32(total - len(p)), to: bodyForward}
 	}
 	return min(len(p), total), true
+}
+
+// uncertain tells whether a message that uses the statement of that name must
+// wait for the answers to earlier ones.
+func (s *Session) uncertain(name []byte) bool {
+	srv := s.srv
+	if len(name) == 0 {
+		return srv.uncertain(srv.unnamedSince)
+	}
+	if srv.uncertainName(name) {
+		return true
+	}
+	st, ok := s.statements[string(name)]
+	return ok && srv.uncertainStatement(st)
 }
 
 // serverNumber prepares the statement that the client calls name, if there is
@@ -290,9 +342,7 @@ func (s *Session) ensurePrepared(st Statement) *prepared {
 		return pr
 	}
 	s.makeRoom()
-	pr := srv.prepared.add(st, s.shared.catalog.Load())
-	e := s.owe(entryParse, skip)
-	e.op, e.prep = opParse, pr
+	pr := s.prepare(s.owe(entryParse, skip), st)
 	text := st.text.Value()
 	head := parseHead(s.scratch(), pr.number, len(text.tail))
 	s.host.ToServer(append(head, text.tail...))
@@ -354,6 +404,9 @@ func (s *Session) clientDescribeOrClose(p []byte, typ byte, total int) (int, boo
 		return 0, false
 	}
 	what, name := p[headerSize], p[headerSize+1:total-1]
+	if what == 'S' && (typ == 'D' || len(name) > 0) && s.uncertain(name) {
+		return s.block()
+	}
 	if what == 'S' && typ == 'C' {
 		s.closeStatement(p[:total], name)
 		return total, true
@@ -397,9 +450,10 @@ func (s *Session) describeStatement(msg, name []byte) {
 // the server for others, so the proxy answers itself, in order.
 func (s *Session) closeStatement(msg, name []byte) {
 	if len(name) == 0 {
-		s.owe(entryClose, forward).op = opForgetUnnamed
+		e := s.owe(entryClose, forward)
+		e.op, e.version = opForgetUnnamed, s.unnamed.version
 		s.forgetUnnamed()
-		s.srv.unnamed = 0
+		s.srv.setUnnamed(0)
 		s.host.ToServer(msg)
 		return
 	}
@@ -417,7 +471,7 @@ func (s *Session) closeStatement(msg, name []byte) {
 	e := s.owe(entryClose, act)
 	if ok {
 		e.op, e.name, e.stmt = opForget, string(name), st
-		delete(s.statements, e.name)
+		s.forget(e.name)
 	}
 	if act == fake {
 		s.advance()
@@ -452,14 +506,20 @@ func (s *Session) scratch() []byte {
 	return s.srv.scratch[:0]
 }
 
-// namedQuery handles EXECUTE and DEALLOCATE, in SQL, of a statement that the
-// client prepared by protocol and so knows by another name than the server.
-func (s *Session) namedQuery(text []byte, res sqlscan.Result) bool {
-	name := string(statementName(text[res.NameStart:res.NameEnd], res.NameQuoted))
-	st, ok := s.statements[name]
-	if !ok || res.Effects&(sqlscan.EffectExecute|sqlscan.EffectDeallocate) == 0 {
-		return false
+// namedStatement tells whether a text is EXECUTE or DEALLOCATE of a statement
+// that the client prepared by protocol and so knows by another name than the
+// server.
+func (s *Session) namedStatement(text []byte, res sqlscan.Result) (st Statement, name []byte, ok bool) {
+	if res.NameStart < 0 || res.Effects&(sqlscan.EffectExecute|sqlscan.EffectDeallocate) == 0 {
+		return st, nil, false
 	}
+	name = statementName(text[res.NameStart:res.NameEnd], res.NameQuoted)
+	st, ok = s.statements[string(name)]
+	return st, name, ok || s.srv.uncertainName(name)
+}
+
+// namedQuery sends such a text with the server's name in place of the client's.
+func (s *Session) namedQuery(text []byte, res sqlscan.Result, st Statement, name string) {
 	s.bound(st.text.Value().effects)
 	before := s.srv.owed.n
 	pr := s.ensurePrepared(st)
@@ -469,10 +529,10 @@ func (s *Session) namedQuery(text []byte, res sqlscan.Result) bool {
 		s.oweReady(entrySync, skip)
 		s.host.ToServer(syncMessage)
 	}
-	e := s.oweReady(entryQuery, forward)
+	e := s.oweQuery()
 	if res.Effects&sqlscan.EffectDeallocate != 0 {
 		e.op, e.name, e.stmt, e.prep = opForget, name, st, pr
-		delete(s.statements, name)
+		s.forget(name)
 		s.srv.prepared.remove(pr)
 	}
 	out := append(s.scratch(), 'Q', 0, 0, 0, 0)
@@ -482,7 +542,6 @@ func (s *Session) namedQuery(text []byte, res sqlscan.Result) bool {
 	out = append(out, 0)
 	binary.BigEndian.PutUint32(out[1:], uint32(len(out)-1))
 	s.host.ToServer(out)
-	return true
 }
 
 var (

@@ -55,6 +55,9 @@ func (s *Session) ServerData(p []byte) int {
 			return used
 		}
 		n := s.serverMessage(rest)
+		if s.blocked && (srv.owed.gone != s.blockedAt || srv.copyIn) {
+			s.unthrottle()
+		}
 		if n == 0 {
 			return used
 		}

@@ -13,8 +13,10 @@ type Server struct {
 	owed ledger
 	// prepared is what the proxy prepared here.
 	prepared preparedSet
-	// unnamed says whose unnamed statement is in place, 0 for nobody's.
-	unnamed uint64
+	// unnamed says whose unnamed statement is in place, 0 for nobody's, and
+	// unnamedSince which request has put it there.
+	unnamed      uint64
+	unnamedSince stamp
 	// applied are the settings in force beyond the connection's own start.
 	applied *Settings
 	// params is what the server reported last, and expected what it reported
@@ -23,6 +25,9 @@ type Server struct {
 
 	// tx is the transaction status of the last ReadyForQuery: 'I', 'T' or 'E'.
 	tx byte
+	// ended is the newest request that the server ends with ReadyForQuery, and
+	// named the newest one that gives or takes a name.
+	ended, named stamp
 	// unsynced: extended-protocol messages were sent since the last message that
 	// makes the server report ReadyForQuery.
 	unsynced bool
@@ -95,4 +100,43 @@ func (srv *Server) Applied() *Settings { return srv.applied }
 // nothing half received, no batch left open.
 func (srv *Server) synced() bool {
 	return srv.owed.empty() && srv.body.left == 0 && !srv.unsynced && !srv.copyIn
+}
+
+// setUnnamed notes that the request sent last replaces the unnamed statement.
+func (srv *Server) setUnnamed(version uint64) {
+	srv.unnamed, srv.unnamedSince = version, srv.owed.newest()
+}
+
+// uncertain tells whether a request belongs to an earlier batch than the one
+// being sent, and is not answered. Should that batch fail, the server ignores
+// the request but not the present batch, which so must not build on it.
+func (srv *Server) uncertain(since stamp) bool { return since > srv.owed.gone && since <= srv.ended }
+
+// uncertainName tells whether an uncertain request gives a meaning to the
+// client's name of a statement, or takes it away.
+func (srv *Server) uncertainName(name []byte) bool {
+	owed := &srv.owed
+	if srv.named <= owed.gone {
+		return false
+	}
+	for i := range owed.n {
+		if owed.gone+stamp(i) >= srv.ended { //nolint:gosec // i is never negative
+			break
+		}
+		switch e := owed.at(i); e.op {
+		case opForgetAll:
+			return true
+		case opParse, opDefine, opForget:
+			if e.name == string(name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// uncertainStatement is the same for a statement prepared on the server.
+func (srv *Server) uncertainStatement(st Statement) bool {
+	pr := srv.prepared.get(st)
+	return pr != nil && srv.uncertain(pr.since)
 }

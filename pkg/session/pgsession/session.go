@@ -83,6 +83,10 @@ type Session struct {
 	skipToSync bool
 	// throttled: the client is paused because the server owes too much.
 	throttled bool
+	// blocked: the client is paused because its message builds on a request
+	// that may yet fail; blockedAt is what the server had answered by then.
+	blocked   bool
+	blockedAt stamp
 	// draining: the session is to end as soon as nothing is under way.
 	draining bool
 	// terminated: the client said goodbye; what it asked for is carried out.
@@ -346,10 +350,18 @@ func (s *Session) throttle() {
 }
 
 func (s *Session) unthrottle() {
-	if s.throttled {
-		s.throttled = false
+	if s.throttled || s.blocked {
+		s.throttled, s.blocked = false, false
 		s.host.ResumeClient()
 	}
+}
+
+// block lets the message at hand wait for the server's answers to what it
+// builds on. They will come, for a Sync or Query was sent behind that.
+func (s *Session) block() (int, bool) {
+	s.blocked, s.blockedAt = true, s.srv.owed.gone
+	s.host.PauseClient()
+	return 0, false
 }
 
 // pin notes reasons to keep the connection.

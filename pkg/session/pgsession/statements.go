@@ -40,9 +40,12 @@ type prepared struct {
 	stmt       Statement
 	number     uint32
 	catalog    uint64 // Shared.catalog when it was prepared
+	since      stamp  // of the Parse
 	newer, old *prepared
 	// only: the text was not kept, so it cannot be prepared again.
 	only bool
+	// refused: the server has not prepared it after all.
+	refused bool
 }
 
 // preparedSet is what is prepared on one database connection, in the order of
@@ -80,6 +83,9 @@ func (ps *preparedSet) add(s Statement, catalog uint64) *prepared {
 
 // restore puts back what remove took out.
 func (ps *preparedSet) restore(p *prepared) {
+	if p.refused {
+		return
+	}
 	ps.byStatement[p.stmt] = p
 	ps.link(p)
 }

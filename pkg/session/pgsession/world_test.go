@@ -80,8 +80,13 @@ func (w *world) send(to string, p []byte) {
 	w.events = append(w.events, event{to: to, bytes: bytes.Clone(p)})
 }
 
-// take gives the events since the last take as lines.
+// take gives the events since the last take as lines. If quiet, what was done
+// comes first, and then what everybody was sent: in what order different ones
+// were sent something depends on how the bytes were cut.
 func (w *world) take() (lines []string) {
+	if w.quiet {
+		w.sort()
+	}
 	for _, e := range w.events {
 		switch {
 		case e.bytes == nil:
@@ -94,6 +99,19 @@ func (w *world) take() (lines []string) {
 	}
 	w.events = nil
 	return lines
+}
+
+func (w *world) sort() {
+	events := w.events
+	w.events = nil
+	slices.SortStableFunc(events, func(a, b event) int { return strings.Compare(a.to, b.to) })
+	for _, e := range events {
+		if e.bytes != nil {
+			w.send(e.to, e.bytes)
+		} else {
+			w.events = append(w.events, e)
+		}
+	}
 }
 
 func (w *world) fail(format string, args ...any) {
