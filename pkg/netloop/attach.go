@@ -22,6 +22,8 @@ func (l *Loop) Attach(t *Transport, tc *tls.Conn, h Handler) (*Conn, error) {
 		return nil, ErrStopped
 	case t.state == transportAttached || t.state == transportClosed:
 		return nil, t.notBlocking()
+	case t.head != nil:
+		return nil, errors.New("netloop: attach: bytes put back by Unread were not read")
 	case tc != nil && tc.NetConn() != t:
 		return nil, errors.New("netloop: attach: the TLS connection is not on top of the transport")
 	case tc != nil && !tc.ConnectionState().HandshakeComplete:

@@ -29,6 +29,7 @@ type Transport struct {
 	nc    net.Conn // nil once an epoll loop has taken the socket
 	c     *Conn    // while attached
 	rest  []byte   // received TLS bytes not decrypted yet, between two loops
+	head  []byte   // put back by Unread, in blocking mode
 	fd    int      // the socket, if nc is nil
 	state transportState
 
@@ -54,8 +55,19 @@ func (t *Transport) notBlocking() error {
 	}
 }
 
+// Unread puts p, which was read too far, in front of what Read gives next. It is
+// for blocking mode; all of it has to be read before Attach.
+func (t *Transport) Unread(p []byte) { t.head = append(p[:len(p):len(p)], t.head...) }
+
 // Read reads from the net.Conn.
 func (t *Transport) Read(p []byte) (int, error) {
+	if len(t.head) > 0 && t.state == transportBlocking {
+		n := copy(p, t.head)
+		if t.head = t.head[n:]; len(t.head) == 0 {
+			t.head = nil
+		}
+		return n, nil
+	}
 	if t.state == transportBlocking {
 		return t.nc.Read(p)
 	}

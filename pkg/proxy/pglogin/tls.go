@@ -36,7 +36,13 @@ func (d *dialogue) directTLS(ctx context.Context, head []byte) error {
 	if base == nil {
 		return &Error{Reason: TLSHandshake, Cause: errors.New("the client began with TLS, which is not offered here")}
 	}
-	if err := d.handshake(ctx, &replay{Conn: d.raw, head: head}, base); err != nil {
+	conn := d.raw
+	if u, ok := conn.(interface{ Unread(p []byte) }); ok {
+		u.Unread(head) // so that TLS sits on the connection itself, which a loop will want
+	} else {
+		conn = &replay{Conn: conn, head: head}
+	}
+	if err := d.handshake(ctx, conn, base); err != nil {
 		return err
 	}
 	if d.tls.ConnectionState().NegotiatedProtocol != postgres.ALPN {
