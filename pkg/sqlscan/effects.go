@@ -79,7 +79,9 @@ func (e Effects) Releases() Effects { return e & releaseMask }
 // text has both releases and effects, apply the releases first, because the
 // order of its statements is not reported.
 //
-// No release ends EffectLoad, EffectSessionFunction and EffectUnknown.
+// No release ends EffectLoad, EffectSessionFunction and EffectUnknown. RESET ALL
+// and DISCARD ALL also undo the settings that a pool has made on the connection
+// by SET.
 func (e Effects) Cleared() Effects {
 	var c Effects
 	if e&EffectDiscardAll != 0 {

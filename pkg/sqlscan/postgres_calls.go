@@ -80,7 +80,7 @@ func (m *machine) endConfig() {
 // literal returns the value of the argument of set_config that was just read if
 // it is a plain string without escapes, else nil.
 func (m *machine) literal() []byte {
-	if m.config.tokens != 1 || m.config.last != tokString || int(m.n) == len(m.buf) {
+	if m.config.tokens != 1 || m.config.last != tokString || m.n == len(m.buf) {
 		return nil
 	}
 	value := m.buf[:m.n]

@@ -43,6 +43,9 @@ type machine struct {
 	nameEnd    int // zero: no name
 	statements int
 
+	n     int // bytes in buf
+	match int // matched bytes of the closing dollar quote
+
 	depth  int32 // of parentheses
 	nested int32 // of block comments
 	config configCall
@@ -53,9 +56,7 @@ type machine struct {
 	lead  token // the first word of the statement
 	first Command
 	kind  stringKind
-	n     uint8 // bytes in buf
-	match uint8 // matched bytes of the closing dollar quote
-	last  byte  // in a block comment: the byte before, if it may be half of a delimiter
+	last  byte // in a block comment: the byte before, if it may be half of a delimiter
 
 	isBody      bool // plpgsql instead of SQL
 	escapes     bool // plain strings have backslash escapes
@@ -89,7 +90,7 @@ func (m *machine) giveUp() {
 
 // push keeps bytes of a word or string. More than fit cannot match anything.
 func (m *machine) push(p []byte) {
-	m.n += uint8(copy(m.buf[m.n:], p))
+	m.n += copy(m.buf[m.n:], p)
 }
 
 // write reads a piece of the text. Every pass of the loop consumes at least one
@@ -297,10 +298,10 @@ func (m *machine) endWord(end int) {
 // WIN1254, 0xA9 in LATIN3, and two bytes when the client speaks UTF-8.
 func (m *machine) foldedName() token {
 	n := 0
-	for i := 0; i < int(m.n); i++ {
+	for i := 0; i < m.n; i++ {
 		c := m.buf[i]
 		switch {
-		case c == 0xC4 && i+1 < int(m.n) && m.buf[i+1] == 0xB0:
+		case c == 0xC4 && i+1 < m.n && m.buf[i+1] == 0xB0:
 			c = 'i'
 			i++
 		case c == 0xDD || c == 0xA9:

@@ -196,7 +196,7 @@ func (m *machine) quotedName(p []byte, i int) int {
 // endQuotedName ends a quoted identifier whose closing quote is before end.
 func (m *machine) endQuotedName(end int) {
 	m.state = stateCode
-	t := lookup(m.buf[:], 0, int(m.n))
+	t := lookup(m.buf[:], 0, m.n)
 	if t < firstName {
 		t = tokWord
 	}
@@ -222,7 +222,7 @@ func (m *machine) dollarTag(p []byte, i int) int {
 		case c == '$':
 			m.startDollarString()
 			return i + 1
-		case int(m.n) == len(m.buf)-1:
+		case m.n == len(m.buf)-1:
 			m.giveUp() // the tag may be of any length, but nobody needs so long a one
 			return i
 		case k == classLetter, k == classHigh, k == classDigit && m.n > 0:

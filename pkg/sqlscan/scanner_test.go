@@ -106,7 +106,7 @@ func TestCommands(t *testing.T) {
 		}
 		checkCuts(t, c.text, false)
 	}
-	for c := CommandNone; c < commandEnd; c++ {
+	for c := range commandEnd {
 		if c.String() == "" {
 			t.Errorf("command %d has no name", c)
 		}
