@@ -30,7 +30,9 @@ const (
 	// when the server has let go of it, or is certain never to answer again.
 	Close
 	// Wake asks for a call of Tick at At. It replaces the time that the last Tick
-	// returned, or an earlier Wake asked for; At is always before that.
+	// returned, or an earlier Wake asked for; At is always before that. Actions of
+	// calls on several goroutines may be carried out in any order: whoever has one
+	// timer sets it to NextTick, under a lock of its own, rather than to At.
 	Wake
 )
 

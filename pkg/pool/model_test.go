@@ -131,6 +131,9 @@ func (m *model) step(out []Action) error {
 	if probes != m.g.backoff.probing {
 		return fmt.Errorf("%d dials are probes, counted %d", probes, m.g.backoff.probing)
 	}
+	if next := m.g.NextTick(); next != m.armed {
+		return fmt.Errorf("next tick at %v, was announced for %v", next, m.armed)
+	}
 	return verify(m.g)
 }
 

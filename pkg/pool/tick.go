@@ -28,6 +28,14 @@ func (g *Group) Tick(now time.Duration, out []Action) (next time.Duration, _ []A
 	return g.armed, out
 }
 
+// NextTick is when Tick has to be called next: what it returned, or what a later
+// Wake action asked for. Never: not at all.
+func (g *Group) NextTick() time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.armed
+}
+
 // unblock lets pools whose back-off is over dial again.
 func (g *Group) unblock() {
 	still := g.blocked[:0]

@@ -76,7 +76,7 @@ func (s *site) testFrozen(t *testing.T) {
 	defer s.Thaw()
 	for _, mode := range []target.TLSMode{"disable", "require"} {
 		o := s.options()
-		o.TLSMode, o.ConnectTimeout = mode, 50*time.Millisecond
+		o.TLSMode, o.ConnectTimeout = mode, 150*time.Millisecond
 		d := target.NewDialer(o)
 		stage := target.StageLogin
 		if mode == "require" {

@@ -36,7 +36,7 @@ func (d *Dialer) Cancel(ctx context.Context, pid uint32, secret []byte) error {
 		return err
 	}
 	defer l.wrapped.Close()
-	request := binary.BigEndian.AppendUint32(nil, uint32(12+len(secret)))
+	request := binary.BigEndian.AppendUint32(nil, uint32(12+len(secret))) //nolint:gosec // checked above
 	request = binary.BigEndian.AppendUint32(request, cancelRequestCode)
 	request = binary.BigEndian.AppendUint32(request, pid)
 	request = append(request, secret...)

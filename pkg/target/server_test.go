@@ -357,8 +357,11 @@ func (s *site) testInitQuery(t *testing.T) {
 func (s *site) testParameters(t *testing.T) {
 	r := as("scram")
 	r.Params = []wire.Setting{
-		{Name: "options", Value: "-c work_mem=1234kB"}, {Name: "search_path", Value: "a, b"},
-		{Name: "user", Value: "postgres"}, {Name: "database", Value: "postgres"}, {Name: "replication", Value: "true"},
+		{Name: "options", Value: "-c work_mem=1234kB"},
+		{Name: "search_path", Value: "a, b"},
+		{Name: "user", Value: "postgres"},
+		{Name: "database", Value: "postgres"},
+		{Name: "replication", Value: "true"},
 		{Name: "ignore_system_indexes", Value: "on"},
 	}
 	e := mustDial(t, s.options(), r)
