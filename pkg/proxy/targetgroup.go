@@ -74,7 +74,10 @@ type TargetGroup struct {
 	shared map[pool.Key]*pgsession.Shared
 	// facts is what the database said of itself; nil until it was reached.
 	facts *target.Facts
-	tick  *time.Timer
+
+	ticking sync.Mutex
+	tick    *time.Timer
+	stopped bool
 
 	// requests are attempts to open a connection, by whether TLS is asked for.
 	requests [2]atomic.Uint64
@@ -100,7 +103,7 @@ func newTargetGroup(p *Proxy, o TargetOptions, index int) *TargetGroup {
 	t.opts.Store(&o)
 	t.group = pool.NewGroup(t.poolOptions(&o))
 	t.tick = time.AfterFunc(time.Hour, t.onTick)
-	t.arm(0)
+	t.arm()
 	return t
 }
 
@@ -190,7 +193,7 @@ func (t *TargetGroup) carryOut(a *pool.Action, here *worker) {
 			zap.Uint32("db_connection", db.pid), zap.Stringer("reason", reason))
 		db.worker.on(here, db.shutdown)
 	case pool.Wake:
-		t.arm(a.At - t.proxy.now())
+		t.arm()
 	}
 }
 
@@ -200,16 +203,23 @@ func (t *TargetGroup) carryOutAll(acts []pool.Action) {
 	}
 }
 
-// arm lets Tick be called after d.
-func (t *TargetGroup) arm(d time.Duration) { t.tick.Reset(max(d, 0)) }
+// arm lets Tick be called when the pool wants it. The time is asked for under
+// the lock, so that of two calls the later one arms for what is true now.
+func (t *TargetGroup) arm() {
+	t.ticking.Lock()
+	defer t.ticking.Unlock()
+	if t.stopped {
+		return
+	}
+	if at := t.group.NextTick(); at != pool.Never {
+		t.tick.Reset(max(at-t.proxy.now(), 0))
+	}
+}
 
 func (t *TargetGroup) onTick() {
-	now := t.proxy.now()
-	next, acts := t.group.Tick(now, nil)
+	_, acts := t.group.Tick(t.proxy.now(), nil)
 	t.carryOutAll(acts)
-	if next != pool.Never {
-		t.arm(next - now)
-	}
+	t.arm()
 }
 
 // dial opens one connection and hands it to the pool. It runs on a goroutine of
@@ -357,7 +367,10 @@ func (t *TargetGroup) clientError(_ *pool.Pool, err error) *wire.Error {
 // shutdown closes all connections in order: idle ones now, the others are
 // closed by their sessions' end.
 func (t *TargetGroup) shutdown() {
+	t.ticking.Lock()
+	t.stopped = true
 	t.tick.Stop()
+	t.ticking.Unlock()
 	o := t.poolOptions(t.opts.Load())
 	o.Budget = 0
 	t.carryOutAll(t.group.SetOptions(o, t.proxy.now(), nil))
