@@ -228,7 +228,7 @@ func (d *Daemon) finish(tb testing.TB) {
 		}
 	}
 	if tb.Failed() {
-		tb.Logf("the end of the daemon's output:\n%s", d.out.tail(120))
+		tb.Logf("the end of the daemon's output:\n%s", d.out.tail(60))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +24,7 @@ func TestBadStartUp(t *testing.T) {
 	})
 	s.daemon.RequireProxy(t)
 	good := parameters("user", s.user, "database", s.database)
+	strangers := make(map[string]net.Conn)
 	length := func(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }
 	for name, bytes := range map[string][]byte{
 		"nothing":                   {},
@@ -58,13 +60,14 @@ func TestBadStartUp(t *testing.T) {
 		"password of negative size": append(startup(protocol30, good), "p\xff\xff\xff\xff"...),
 		"options without a name":    startup(protocol30, parameters("user", s.user, "options", "-c =x")),
 	} {
-		t.Run(name, func(t *testing.T) {
-			c := s.dialRaw(t)
-			if _, err := c.Write(bytes); err != nil {
-				t.Logf("write: %v", err) // the peer may have closed already
-			}
-			expectClosed(t, c)
-		})
+		c := s.dialRaw(t)
+		if _, err := c.Write(bytes); err != nil {
+			t.Logf("write: %v", err) // the peer may have closed already
+		}
+		strangers[name] = c
+	}
+	for name, c := range strangers {
+		t.Run(name, func(t *testing.T) { expectClosed(t, c) })
 	}
 	if got := value(t, s.connect(t), "SELECT 'others are served'"); got != "others are served" {
 		t.Errorf("got %q", got)

@@ -189,7 +189,6 @@ func TestBadConfiguration(t *testing.T) {
 		{"unknown key", daemonproc.Map{"idle_client_timeuot": "5s"}, []string{"idle_client_timeuot", "idle_client_timeout"}},
 		{"bad duration", daemonproc.Map{"drain_timeout": "soon"}, []string{"drain_timeout", "soon"}},
 		{"out of range", daemonproc.Map{"idle_client_timeout": "9h"}, []string{"idle_client_timeout", "8h"}},
-		{"missing secret", daemonproc.Map{"auth": []any{daemonproc.Map{"user": "a", "secret": "gone.json"}}}, []string{"gone.json"}},
 		{"admin for everybody", daemonproc.Map{"admin": daemonproc.Map{"listen": "0.0.0.0:0"}}, []string{"admin", "loopback"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -207,4 +206,23 @@ func TestBadConfiguration(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestMissingSecret keeps the other users working: a secret may come later.
+func TestMissingSecret(t *testing.T) {
+	s := newStack(t, 0, daemonproc.Options{Group: connections(2)})
+	s.daemon.RequireProxy(t)
+	o := s.opts
+	o.Users = append(o.Users, daemonproc.User{
+		Name: "late", Password: "comer", Settings: daemonproc.Map{"secret": "late.json"},
+	})
+	d := daemonproc.Start(t, o)
+	d.WaitLog(t, "late.json")
+	_, err := s.tryConnect(t, d.DSN("late", "comer", s.database))
+	wantCode(t, err, "28P01")
+	conn, err := s.tryConnect(t, d.DSN(s.user, s.password, s.database))
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, conn, "SELECT 1")
 }
