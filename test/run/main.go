@@ -15,6 +15,8 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -53,7 +55,7 @@ func run(daemon string, version int, signals <-chan os.Signal, stdout, stderr io
 	}
 	defer func() { err = errors.Join(err, s.remove()) }()
 	cmd := exec.Command(daemon, "run", "--config", s.configFile)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, stderr, stderr
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = s.dir, environment(), stderr, stderr
 	if err := pgserver.StartTied(cmd); err != nil {
 		return fmt.Errorf("start of the daemon: %w", err)
 	}
@@ -80,6 +82,11 @@ func run(daemon string, version int, signals <-chan os.Signal, stdout, stderr io
 	case <-s.pg.Ended():
 		return errors.Join(fmt.Errorf("PostgreSQL ended by itself; the end of its log:\n%s", s.pg.Log()), stop(cmd, ended, signals))
 	}
+}
+
+// environment is the caller's without what the daemon would take for settings.
+func environment() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "RDSPROXY_") })
 }
 
 var errEnded = errors.New("the daemon ended by itself")
