@@ -329,8 +329,7 @@ func (s *Session) clientFunctionCall(p []byte, total int) (int, bool) {
 	if len(p) < withOID || !s.acquire() {
 		return 0, false
 	}
-	s.pin(functionPins(binary.BigEndian.Uint32(p[headerSize:])))
-	s.oweReady(entryFunctionCall, forward)
+	s.pinFor(s.oweReady(entryFunctionCall, forward), functionPins(binary.BigEndian.Uint32(p[headerSize:])))
 	return s.pass(p, total), true
 }
 

@@ -82,7 +82,7 @@ func releasesOf(effects sqlscan.Effects) (pins session.Pins) {
 // counts when it has succeeded, and only if it is one statement.
 func (s *Session) queryEffects(e *entry, effects sqlscan.Effects, statements int) {
 	pins := pinsOf(effects)
-	s.pin(pins)
+	s.pinFor(e, pins)
 	if pins == 0 && statements == 1 {
 		e.releases = effects & releaseEffects
 	}
@@ -95,6 +95,21 @@ func (s *Session) queryEffects(e *entry, effects sqlscan.Effects, statements int
 	if effects&(sqlscan.EffectDiscardAll|sqlscan.EffectResetAll) != 0 {
 		s.srv.reset = true
 	}
+}
+
+// bound notes what the statement bound by e does to session state when it is
+// executed.
+func (s *Session) bound(e *entry, portal []byte, effects sqlscan.Effects) {
+	pins := pinsOf(effects)
+	releases := effects & releaseEffects
+	switch {
+	case len(portal) == 0:
+		s.boundReleases = releases
+	case releases != 0:
+		// When and whether a named portal is executed is not followed.
+		pins |= session.PinUnknownStatement
+	}
+	s.pinFor(e, pins)
 }
 
 // asciiSafe tells whether in a client encoding no byte of a multi-byte

@@ -2,7 +2,10 @@
 
 package pgsession
 
-import "github.com/rdsproxy/rdsproxy/pkg/sqlscan"
+import (
+	"github.com/rdsproxy/rdsproxy/pkg/session"
+	"github.com/rdsproxy/rdsproxy/pkg/sqlscan"
+)
 
 // entryKind is the request that an entry stands for.
 type entryKind uint8
@@ -68,7 +71,9 @@ type entry struct {
 	confirmed bool
 	// failed: the server reported an error for it.
 	failed bool
-	// releases are the effects that take pins away if the request succeeds.
+	// pins are what the request pins for, and releases the effects that take
+	// pins away if it succeeds.
+	pins     session.Pins
 	releases sqlscan.Effects
 	prep     *prepared
 	stmt     Statement
@@ -145,6 +150,14 @@ func (l *ledger) pop() {
 func (l *ledger) removeSecond() {
 	*l.at(1) = *l.at(0)
 	l.pop()
+}
+
+// pins gives the reasons to pin of all requests in the ledger.
+func (l *ledger) pins() (p session.Pins) {
+	for i := range l.n {
+		p |= l.at(i).pins
+	}
+	return p
 }
 
 // untilSync counts the entries ahead of the first Sync at or behind index

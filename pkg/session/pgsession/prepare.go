@@ -178,10 +178,10 @@ func (s *Session) clientParseLarge(p []byte, total int) (int, bool) {
 
 func (s *Session) parseLargeNamed(name string, tail int) {
 	srv := s.srv
-	s.pin(session.PinLargeStatement)
 	pr := (*prepared)(nil)
 	e := s.owe(entryParse, forward)
 	e.name = name
+	s.pinFor(e, session.PinLargeStatement)
 	if st, taken := s.statements[name]; taken {
 		pr = srv.prepared.get(st) // pinned or not: an error either way
 	}
@@ -265,16 +265,14 @@ func (s *Session) clientBind(p []byte, total int) (int, bool) {
 	}
 	if len(name) == 0 {
 		s.ensureUnnamed()
-		s.bound(s.unnamed.effects)
-		s.owe(entryBind, forward)
+		s.bound(s.owe(entryBind, forward), portal, s.unnamed.effects)
 		return s.pass(p, total), true
 	}
-	number, known := s.serverNumber(name)
-	e := s.owe(entryBind, forward)
+	number, effects, known := s.serverNumber(name)
+	s.bound(s.owe(entryBind, forward), portal, effects)
 	if !known && !ours(name) {
 		return s.pass(p, total), true
 	}
-	e.prep = s.srv.prepared.newest
 	head := append(s.scratch(), 'B', 0, 0, 0, 0)
 	head = append(head, portal...)
 	head = append(head, 0)
@@ -307,31 +305,16 @@ func (s *Session) uncertain(name []byte) bool {
 // serverNumber prepares the statement that the client calls name, if there is
 // one, and gives its number on the server. An unknown name gets the number 0,
 // which is never given out, so that the server refuses it.
-func (s *Session) serverNumber(name []byte) (number uint32, known bool) {
+func (s *Session) serverNumber(name []byte) (number uint32, effects sqlscan.Effects, known bool) {
 	st, ok := s.statements[string(name)]
 	if !ok {
-		return 0, false
+		return 0, 0, false
 	}
-	s.bound(st.text.Value().effects)
-	return s.ensurePrepared(st).number, true
+	return s.ensurePrepared(st).number, st.text.Value().effects, true
 }
 
 // ours tells whether a client's name could be one of the proxy's own.
 func ours(name []byte) bool { return bytes.HasPrefix(name, []byte(serverNamePrefix)) }
-
-// bound notes what a statement that is about to be executed does to session
-// state.
-func (s *Session) bound(effects sqlscan.Effects) {
-	s.boundReleases = 0
-	if effects == 0 {
-		return
-	}
-	pins := pinsOf(effects)
-	s.pin(pins)
-	if pins == 0 {
-		s.boundReleases = effects & releaseEffects
-	}
-}
 
 // ensurePrepared makes sure that the server has the statement, and makes it
 // the newest there.
@@ -431,15 +414,12 @@ func (s *Session) describeStatement(msg, name []byte) {
 		s.host.ToServer(msg)
 		return
 	}
-	releases := s.boundReleases
-	number, known := s.serverNumber(name)
-	s.boundReleases = releases
-	e := s.owe(entryDescribeStatement, forward)
+	number, _, known := s.serverNumber(name)
+	s.owe(entryDescribeStatement, forward)
 	if !known && !ours(name) {
 		s.host.ToServer(msg)
 		return
 	}
-	e.prep = s.srv.prepared.newest
 	out := append(s.scratch(), 'D', 0, 0, 0, 0, 'S')
 	out = append(appendServerName(out, number), 0)
 	binary.BigEndian.PutUint32(out[1:], uint32(len(out)-1))
@@ -520,7 +500,6 @@ func (s *Session) namedStatement(text []byte, res sqlscan.Result) (st Statement,
 
 // namedQuery sends such a text with the server's name in place of the client's.
 func (s *Session) namedQuery(text []byte, res sqlscan.Result, st Statement, name string) {
-	s.bound(st.text.Value().effects)
 	before := s.srv.owed.n
 	pr := s.ensurePrepared(st)
 	if s.srv.owed.n != before {
@@ -530,7 +509,9 @@ func (s *Session) namedQuery(text []byte, res sqlscan.Result, st Statement, name
 		s.host.ToServer(syncMessage)
 	}
 	e := s.oweQuery()
-	if res.Effects&sqlscan.EffectDeallocate != 0 {
+	if res.Effects&sqlscan.EffectDeallocate == 0 {
+		s.queryEffects(e, st.text.Value().effects, 1)
+	} else {
 		e.op, e.name, e.stmt, e.prep = opForget, name, st, pr
 		s.forget(name)
 		s.srv.prepared.remove(pr)

@@ -289,7 +289,8 @@ func (s *Session) serverReady(msg []byte, head *entry) int {
 	// A request counts only if it was a transaction of its own: what is undone
 	// with its transaction has released nothing.
 	if alone && srv.executed == 1 && srv.releases != 0 {
-		s.unpin(releasesOf(srv.releases))
+		// What was sent since may have set up anew what is gone.
+		s.unpin(releasesOf(srv.releases) &^ srv.owed.pins())
 	}
 	srv.releases, srv.executed = 0, 0
 	s.advance()

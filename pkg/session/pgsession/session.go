@@ -68,8 +68,8 @@ type Session struct {
 	// private is the space of the statements of a session with settings of its
 	// own; 0 when there is none.
 	private uint64
-	// boundReleases is what the statement bound last takes away when it is
-	// executed.
+	// boundReleases is what the statement of the unnamed portal takes away when
+	// it is executed.
 	boundReleases sqlscan.Effects
 	// scanner is there while a long statement streams by.
 	scanner *textScan
@@ -370,6 +370,12 @@ func (s *Session) pin(p session.Pins) {
 		s.pins |= p
 		s.host.Pinned(p)
 	}
+}
+
+// pinFor notes the reasons that the request e gives.
+func (s *Session) pinFor(e *entry, p session.Pins) {
+	e.pins |= p
+	s.pin(p)
 }
 
 // unpin takes reasons away.
