@@ -101,8 +101,15 @@ func (s *Session) leave() {
 	halfSent := s.body.left > 0 && s.body.to != bodyDrop
 	s.state = leaving
 	s.statements = nil
-	s.throttled = false
-	if halfSent || srv.copyIn || srv.doubt || s.pins&lasting != 0 || s.shared.Prepared && s.pins != 0 {
+	s.throttled, s.blocked = false, false
+	if !srv.owed.empty() && !s.terminated {
+		srv.cancels++
+		s.host.CancelQuery()
+	}
+	// Without the client's Sync, what a batch has executed is not committed. A
+	// Sync of the proxy would do that, unless an error has ended the batch.
+	uncommitted := srv.unsynced && !s.skipToSync
+	if halfSent || uncommitted || srv.copyIn || srv.doubt || s.pins&lasting != 0 {
 		s.abandon()
 		return
 	}
@@ -112,13 +119,6 @@ func (s *Session) leave() {
 	}
 	if s.cleanupTimeout > 0 && !s.terminated {
 		s.host.SetTimer(s.cleanupTimeout)
-	}
-	if !srv.owed.empty() {
-		if !s.terminated {
-			srv.cancels++
-			s.host.CancelQuery()
-		}
-		return
 	}
 	s.settle()
 }
