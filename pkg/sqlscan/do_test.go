@@ -44,7 +44,7 @@ func TestDoBlocks(t *testing.T) {
 		{"DO $$ BEGIN a := pg_advisory_lock(1); PERFORM set_config('a', 'b', false); END $$", EffectAdvisoryLock | EffectSet},
 		{"DO $$ BEGIN CREATE TEMP TABLE t (a int); END $$", EffectTemp},
 		{"DO $$ BEGIN IF a > 1 THEN SELECT 1 INTO TEMP t; END IF; LISTEN a; LOAD 'x'; END $$", EffectTemp | EffectListen | EffectLoad},
-		{"DO $$ BEGIN UPDATE pg_settings SET setting = 1; END $$", EffectSet | EffectRole},
+		{"DO $$ BEGIN UPDATE pg_settings SET setting = 1; END $$", EffectSet | EffectRole | EffectUnknown},
 		{"DO $$ BEGIN PERFORM $a$ x $a$; SET x = 1; END $$", EffectSet},
 		{"DO $b$ BEGIN PERFORM $$ $a$; SET x = 1; END $b$", EffectUnknown},
 		{"DO $$ BEGIN PERFORM 1; END $$; SET x = 1", EffectSet},

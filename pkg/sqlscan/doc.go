@@ -22,5 +22,6 @@
 // rules, triggers and views that users have defined, and by defaults such as
 // the nextval of a serial column. The known functions of PostgreSQL, of its
 // contrib modules and of a few wide-spread extensions are recognised by name,
-// whatever schema is written before it.
+// whatever schema is written before it. A set_config for the transaction only is
+// taken at its word even when the name of the setting comes from a parameter.
 package sqlscan

@@ -44,8 +44,11 @@ const (
 	// EffectSessionFunction is a call of another function that keeps state in
 	// the session, or that runs a text given to it.
 	EffectSessionFunction
-	// EffectUnknown says that the text, or a part of it, was not understood.
-	// No release is ever reported together with it.
+	// EffectUnknown says that the text, or a part of it, was not understood, or
+	// that later texts may be read by the server in another way than the
+	// scanner reads them, because the text sets client_encoding or
+	// standard_conforming_strings to an unusual value, in a transaction or for
+	// longer. No release is ever reported together with it.
 	EffectUnknown
 
 	// The bits from here on are releases.

@@ -11,6 +11,7 @@ type configCall struct {
 	commas  uint8 // between its arguments
 	tokens  uint8 // of the current argument
 	last    token
+	lexical bool // the setting changes how texts are read
 }
 
 // anySetting is what a change of a setting does whose name is not known. The
@@ -53,8 +54,13 @@ func (m *machine) close() {
 func (m *machine) countArgument(t token) {
 	c := &m.config
 	if t == tokComma && m.depth == c.depth {
-		if name := m.literal(); c.commas == 0 && name != nil {
+		switch value := m.literal(); {
+		case c.commas == 0 && value != nil:
+			name := lookup(value, 0, len(value))
 			c.effects = settingEffects(name)
+			c.lexical = name == idLexical
+		case c.commas == 1 && c.lexical:
+			m.checkLexical()
 		}
 		c.commas = min(c.commas+1, 3)
 		c.tokens = 0
@@ -88,18 +94,6 @@ func (m *machine) literal() []byte {
 		return nil
 	}
 	return value
-}
-
-// settingEffects returns what a change of the named setting does.
-func settingEffects(name []byte) Effects {
-	switch lookup(name, 0, len(name)) {
-	case idRole, idSessionAuthorization:
-		return EffectRole
-	case idSeed:
-		// It seeds the random numbers at once, as setseed does, for good.
-		return EffectSet | EffectSessionFunction
-	}
-	return EffectSet
 }
 
 // name takes a name that matters; prev is the token before it.

@@ -12,6 +12,7 @@ const (
 	phaseSetLocal
 	phaseSetSession
 	phaseSetTransaction // behind SET TRANSACTION or SET CONSTRAINTS
+	phaseSetLexical     // behind a setting that changes how texts are read
 	phaseReset
 	phaseDiscard
 	phaseDeallocate
@@ -96,6 +97,8 @@ func (m *machine) token(t token, start, end int, quoted bool) {
 		m.endToken(t)
 	case phaseExplain, phaseExplainOpen, phaseExplainOption:
 		m.explainToken(t)
+	case phaseSetLexical:
+		m.lexicalToken(t)
 	case phaseUnlockOpen, phaseUnlockClose, phaseUnlocked:
 		m.unlockToken(t)
 	default:
@@ -225,10 +228,11 @@ func (m *machine) bodyToken(t token) {
 	}
 }
 
-// checkSettings knows that an UPDATE of the view pg_settings is a set_config.
+// checkSettings knows that an UPDATE of the view pg_settings is a set_config, of
+// any settings.
 func (m *machine) checkSettings() {
 	if m.sawUpdate && m.sawSettings {
-		m.effects |= anySetting
+		m.effects |= anySetting | EffectUnknown
 	}
 }
 
@@ -260,6 +264,8 @@ func (m *machine) endStatement() {
 		m.effects |= EffectPrepare
 	case phaseSetSession:
 		m.effects |= EffectSet
+	case phaseSetLexical:
+		m.checkLexical()
 	}
 	m.depth = 0
 	m.prev = tokNone

@@ -53,7 +53,7 @@ func (m *machine) startString(kind stringKind) {
 	} else {
 		m.emit(tokString)
 	}
-	m.capture = m.config.depth != 0
+	m.capture = m.config.depth != 0 || m.phase == phaseSetLexical
 	m.n = 0
 }
 

@@ -12,28 +12,44 @@ func (m *machine) setToken(t token) {
 	phase := m.phase
 	m.setPhase(phaseBody)
 	m.bodyToken(t)
+	local := phase == phaseSetLocal || phase == phaseSetTransaction
 	switch {
-	case phase == phaseSetLocal, phase == phaseSetTransaction:
-		if !isWord(t) || t == kwTo {
-			m.effects |= EffectSet
-		} else if t == idSeed {
-			m.effects |= EffectSessionFunction // seeds the random numbers at once, as setseed does
-		}
+	case local && (!isWord(t) || t == kwTo):
+		m.effects |= EffectSet
 	case phase == phaseSet && t == kwLocal:
 		m.setPhase(phaseSetLocal)
 	case phase == phaseSet && (t == kwTransaction || t == kwConstraints):
 		m.setPhase(phaseSetTransaction)
 	case phase == phaseReset && t == kwAll:
 		m.effects |= EffectResetAll
-	case t == kwSession:
+	case !local && t == kwSession:
 		m.setPhase(phaseSetSession)
-	case t == idRole, t == idSessionAuthorization, phase == phaseSetSession && t == kwAuthorization:
-		m.effects |= EffectRole
-	case t == idSeed:
-		m.effects |= EffectSet | EffectSessionFunction
 	default:
-		m.effects |= EffectSet
+		m.setting(t, phase)
 	}
+}
+
+// setting takes the name of the setting that SET or RESET changes.
+func (m *machine) setting(t token, phase phase) {
+	var e Effects
+	switch {
+	case t == idRole, t == idSessionAuthorization, phase == phaseSetSession && t == kwAuthorization:
+		e = EffectRole
+	case t == idSeed:
+		e = EffectSet | EffectSessionFunction
+	case t == idLexical, t == kwNames:
+		e = EffectSet
+		if phase != phaseReset {
+			m.config.tokens = 0
+			m.setPhase(phaseSetLexical)
+		}
+	default:
+		e = EffectSet
+	}
+	if phase == phaseSetLocal || phase == phaseSetTransaction {
+		e &= EffectSessionFunction // ends with the transaction
+	}
+	m.effects |= e
 }
 
 // releaseToken takes the token behind DISCARD, UNLISTEN or CLOSE.

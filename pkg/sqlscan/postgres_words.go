@@ -42,6 +42,7 @@ const (
 	kwLanguage
 	kwLocal
 	kwLoop
+	kwNames
 	kwOn
 	kwOr
 	kwPlpgsql
@@ -56,6 +57,7 @@ const (
 	kwTo
 	kwTransaction
 	kwTrue
+	kwUTF8
 	kwVerbose
 	kwWork
 
@@ -118,6 +120,7 @@ const (
 	idRole
 	idSessionAuthorization
 	idSeed
+	idLexical  // a setting that changes how texts are read
 	idSettings // pg_settings
 	idTemp     // pg_temp
 	idPackage  // a schema whose functions keep state in the session
@@ -174,6 +177,7 @@ var words = []struct {
 	{"language", kwLanguage},
 	{"local", kwLocal},
 	{"loop", kwLoop},
+	{"names", kwNames},
 	{"on", kwOn},
 	{"or", kwOr},
 	{"plpgsql", kwPlpgsql},
@@ -188,6 +192,7 @@ var words = []struct {
 	{"to", kwTo},
 	{"transaction", kwTransaction},
 	{"true", kwTrue},
+	{"utf8", kwUTF8},
 	{"verbose", kwVerbose},
 	{"work", kwWork},
 
@@ -249,6 +254,8 @@ var words = []struct {
 	{"role", idRole},
 	{"session_authorization", idSessionAuthorization},
 	{"seed", idSeed},
+	{"client_encoding", idLexical},
+	{"standard_conforming_strings", idLexical},
 	{"pg_settings", idSettings},
 	{"pg_temp", idTemp},
 

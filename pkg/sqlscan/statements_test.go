@@ -131,8 +131,8 @@ func TestEffects(t *testing.T) {
 		{"SELECT set_config('a', f('b', 'c', true), false)", EffectSet},
 		{"SELECT set_config(is_local => false, setting_name => 'a', new_value => true)", EffectSet | EffectRole},
 		{"SELECT set_config('a', 'b', true", EffectSet | EffectRole},
-		{"UPDATE pg_settings SET setting = 'x' WHERE name = 'search_path'", EffectSet | EffectRole},
-		{`WITH x AS (UPDATE ONLY pg_catalog."pg_settings" AS p SET setting = 1) SELECT 1`, EffectSet | EffectRole},
+		{"UPDATE pg_settings SET setting = 'x' WHERE name = 'search_path'", EffectSet | EffectRole | EffectUnknown},
+		{`WITH x AS (UPDATE ONLY pg_catalog."pg_settings" AS p SET setting = 1) SELECT 1`, EffectSet | EffectRole | EffectUnknown},
 		{"SELECT set_limit(0.5)", EffectSet},
 
 		{"PREPARE p AS SELECT 1", EffectPrepare},
