@@ -19,21 +19,22 @@ import (
 //	go test -bench Relay -benchtime 100000x -count 5 ./pkg/netloop
 func BenchmarkRelay(b *testing.B) {
 	for _, way := range waysToWait {
-		b.Run(way.name, func(b *testing.B) { benchmarkRelay(b, way.shape, way.raw) })
+		b.Run(way.name, func(b *testing.B) { benchmarkRelay(b, way.shape, way.hold) })
 	}
 }
 
 // waysToWait are what the way of the epoll driver was chosen from.
 var waysToWait = []struct {
 	name, shape string
-	raw         time.Duration
+	hold        time.Duration
 }{
 	{"goroutines", "goroutines", 0},
-	{"block", "block", -1},
-	{"raw-then-block", "block", time.Millisecond},
-	{"park", "park", -1},
-	{"raw-1ms-then-park", "park", time.Millisecond},
-	{"raw-4ms-then-park", "park", 4 * time.Millisecond},
+	{"block", "block", 0},
+	{"hold-1ms-block", "block", time.Millisecond},
+	{"park", "park", 0},
+	{"hold-1ms-park", "park", time.Millisecond},
+	{"park-batch", "batch+park", 0},
+	{"hold-1ms-park-batch", "batch+park", time.Millisecond},
 }
 
 func benchmarkRelay(b *testing.B, shape string, raw time.Duration) {
@@ -119,7 +120,7 @@ func BenchmarkSparse(b *testing.B) {
 	for _, rate := range []int{20, 200, 1000} {
 		for _, way := range waysToWait {
 			b.Run(fmt.Sprintf("%d-per-second/%s", rate, way.name), func(b *testing.B) {
-				child := startChild(b, way.shape, way.raw, echoServer(b))
+				child := startChild(b, way.shape, way.hold, echoServer(b))
 				c, err := net.Dial("tcp", child.addr)
 				if err != nil {
 					b.Fatal(err)

@@ -19,7 +19,8 @@ import (
 
 // childEnv makes the test binary a relay: a process of its own, so that its CPU
 // time and context switches are those of relaying and not of the load. Its value
-// is "shape,raw wait,target address"; the shapes are goroutines, block and park.
+// is "shape,raw wait,target address"; the shapes are goroutines, block and park, with
+// "batch+" in front or not.
 const childEnv = "NETLOOP_TEST_RELAY"
 
 // runChild is the whole life of such a process.
@@ -48,14 +49,25 @@ func relayProcess(plan string) error {
 		return err
 	}
 	serve := goroutineRelay
+	if shape, batch := strings.CutPrefix(parts[0], "batch+"); batch {
+		parts[0] = shape
+		if err := netloop.ScheduleInBatches(); err != nil {
+			return err
+		}
+	}
 	if parts[0] != "goroutines" {
-		o := netloop.Options{Driver: netloop.DriverEpoll}.Waiting(raw, parts[0] == "block")
-		l, err := netloop.New(o)
+		o := netloop.Options{Driver: netloop.DriverEpoll, HoldProcessor: raw}
+		l, err := netloop.New(o.Blocking(parts[0] == "block"))
 		if err != nil {
 			return err
 		}
 		runtime.GOMAXPROCS(runtime.NumCPU() + 1) // as docs/netloop.md wants it
 		go func() { _ = l.Run() }()
+		l.Post(func() { // as there always is one
+			var t netloop.Timer
+			t.Init(func() { l.Arm(&t, time.Minute) })
+			l.Arm(&t, time.Minute)
+		})
 		serve = func(a, b net.Conn) { loopRelay(l, a, b) }
 	}
 	go func() {
@@ -122,6 +134,7 @@ func goroutineRelay(a, b net.Conn) {
 
 // A child is a relay process.
 type child struct {
+	pid   int
 	addr  string
 	usage func() usage
 }
@@ -165,7 +178,7 @@ func startChild(t testing.TB, shape string, raw time.Duration, target string) *c
 		}
 		return out.Text()
 	}
-	c := &child{addr: line()}
+	c := &child{pid: cmd.Process.Pid, addr: line()}
 	c.usage = func() (u usage) {
 		fmt.Fprintln(in)
 		if _, err := fmt.Sscan(line(), &u.user, &u.system, &u.voluntary, &u.enforced); err != nil {

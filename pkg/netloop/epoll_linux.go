@@ -71,7 +71,7 @@ func newEpoll(l *Loop) (driver, error) {
 		_ = unix.Close(wakeFd)
 		return nil, err
 	}
-	if d.waiter, err = newWaiter(fd, l.opts.wait); err != nil {
+	if d.waiter, err = newWaiter(fd, l.opts.HoldProcessor, !l.opts.block); err != nil {
 		_ = unix.Close(wakeFd)
 		return nil, err
 	}

@@ -5,10 +5,13 @@ package netloop_test
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
@@ -221,6 +224,28 @@ func TestIdleIsQuiet(t *testing.T) {
 	}
 	mustWrite(t, c, "awake")
 	mustRead(t, c, "awake")
+}
+
+// TestScheduleInBatches looks at the policy of all threads of a process.
+func TestScheduleInBatches(t *testing.T) {
+	child := startChild(t, "batch+park", 0, echoServer(t))
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", child.pid))
+	if err != nil || len(tasks) == 0 {
+		t.Fatal(tasks, err)
+	}
+	for _, task := range tasks {
+		tid, err := strconv.Atoi(filepath.Base(task))
+		if err != nil {
+			t.Fatal(err)
+		}
+		attr, err := unix.SchedGetAttr(tid, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if attr.Policy != unix.SCHED_BATCH {
+			t.Errorf("thread %d has policy %d", tid, attr.Policy)
+		}
+	}
 }
 
 // TestFewProcessors runs as many loops as there are processors: others must run

@@ -14,22 +14,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// defaultRawWait is how long a loop waits for the next event before it gives its
-// processor up. docs/netloop.md has the measurements behind it.
-const defaultRawWait = time.Millisecond
-
 // rawLoops is the number of loops that may hold a processor of the Go scheduler
 // while they wait.
 var rawLoops atomic.Int32
 
-// A waiter waits for events in one of two ways. While events keep coming it
-// waits in a raw system call, for a short time: the scheduler does not know of
-// it, the loop keeps its processor, and nothing is paid for but the call. Once
-// such a wait has been in vain it parks: the epoll set itself is registered with
-// the runtime's poller, and the goroutine sleeps as one that reads from a socket
-// does. An idle process has all its threads asleep then. (An ordinary blocking
-// epoll_wait would do, too, but each return from it after a longer time keeps the
-// runtime's monitor thread busy, ten times the cost of parking.)
+// A waiter waits for events. It looks whether there are some, in a raw system call
+// that the scheduler does not notice, and if not, parks: the epoll set itself is
+// registered with the runtime's poller, and the goroutine sleeps as one that reads
+// from a socket does. (An ordinary blocking epoll_wait costs more: the runtime's
+// monitor thread takes the processor away, stays awake for it, and the loop has to
+// get a processor again.)
+//
+// With Options.HoldProcessor it waits in the raw system call for a while, as long
+// as events keep coming, before it parks. docs/netloop.md compares.
 type waiter struct {
 	fd     int
 	file   *os.File        // the epoll set, as the runtime's poller has it
@@ -37,19 +34,18 @@ type waiter struct {
 	look   func(uintptr) bool
 	events [maxEvents]unix.EpollEvent
 
-	raw  time.Duration // longest raw wait; negative = none
+	raw  time.Duration // longest wait that holds the processor; 0 = none
 	park bool          // park when idle; otherwise block in a system call
 	idle bool          // the last raw wait was in vain
+
+	deadline time.Duration // of file, on the loop's clock; negative = none
 
 	n   int // what look has found
 	err syscall.Errno
 }
 
-func newWaiter(fd int, plan waitPlan) (*waiter, error) {
-	w := &waiter{fd: fd, raw: plan.raw, park: !plan.block}
-	if w.raw == 0 {
-		w.raw = defaultRawWait
-	}
+func newWaiter(fd int, raw time.Duration, park bool) (*waiter, error) {
+	w := &waiter{fd: fd, raw: max(raw, 0), park: park, deadline: -1}
 	w.look = w.lookOnce
 	w.file = os.NewFile(uintptr(fd), "epoll") // pollable, since fd is non-blocking
 	conn, err := w.file.SyscallConn()
@@ -77,12 +73,12 @@ func (w *waiter) close() {
 
 // wait returns the number of events, which may be 0 before the limit is over. A
 // negative limit means no limit.
-func (w *waiter) wait(limit time.Duration) (int, error) {
+func (w *waiter) wait(l *Loop, limit time.Duration) (int, error) {
 	n, errno := 0, syscall.Errno(0)
 	switch {
 	case limit >= 0 && limit <= time.Microsecond:
 		n, errno = w.call(unix.RawSyscall6, 0)
-	case !w.idle && w.raw > 0:
+	case w.raw > 0 && !w.idle:
 		short := w.raw
 		if limit >= 0 {
 			short = min(short, limit)
@@ -91,7 +87,7 @@ func (w *waiter) wait(limit time.Duration) (int, error) {
 		w.idle = n == 0 && errno == 0
 	default:
 		if w.park {
-			n, errno = w.parked(limit)
+			n, errno = w.parked(l, limit)
 		} else {
 			n, errno = w.call(unix.Syscall6, limit)
 		}
@@ -104,14 +100,10 @@ func (w *waiter) wait(limit time.Duration) (int, error) {
 	return n, nil
 }
 
-// parked waits as a goroutine.
-func (w *waiter) parked(limit time.Duration) (int, syscall.Errno) {
-	var deadline time.Time
-	if limit >= 0 {
-		deadline = time.Now().Add(limit)
-	}
+// parked looks once, and waits as a goroutine if there is nothing to see.
+func (w *waiter) parked(l *Loop, limit time.Duration) (int, syscall.Errno) {
 	w.n, w.err = 0, 0
-	err := w.file.SetReadDeadline(deadline)
+	err := w.setDeadline(l, limit)
 	if err == nil {
 		err = w.conn.Read(w.look)
 	}
@@ -119,6 +111,21 @@ func (w *waiter) parked(limit time.Duration) (int, syscall.Errno) {
 		return 0, unix.EBADF // closed, which nobody but the loop does
 	}
 	return w.n, w.err
+}
+
+// setDeadline bounds the sleep. Setting a deadline costs more than waking up in
+// vain now and then, so one that comes too early is left until it is over.
+func (w *waiter) setDeadline(l *Loop, limit time.Duration) error {
+	over := w.deadline >= 0 && w.deadline <= l.now
+	switch {
+	case limit >= 0 && (over || w.deadline < 0 || l.now+limit < w.deadline):
+		w.deadline = l.now + limit
+		return w.file.SetReadDeadline(l.start.Add(w.deadline))
+	case over:
+		w.deadline = -1
+		return w.file.SetReadDeadline(time.Time{})
+	}
+	return nil
 }
 
 // lookOnce looks for events without waiting; false makes the goroutine sleep
@@ -145,7 +152,7 @@ func (w *waiter) call(f syscall6, limit time.Duration) (int, syscall.Errno) {
 
 func (d *epoll) wait(limit time.Duration) error {
 	l := d.loop
-	n, err := d.waiter.wait(limit)
+	n, err := d.waiter.wait(l, limit)
 	l.awake()
 	for i := range n {
 		ev := d.waiter.events[i]

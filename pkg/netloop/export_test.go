@@ -2,19 +2,15 @@
 
 package netloop
 
-import (
-	"time"
-	"unsafe"
-)
+import "unsafe"
 
 // ConnSize is the size of a Conn without what it points to.
 const ConnSize = unsafe.Sizeof(Conn{})
 
-// Waiting sets how the epoll driver waits: raw is the longest wait that keeps the
-// processor (0 = default, negative = none); block is for a blocking system call
-// when idle instead of parking.
-func (o Options) Waiting(raw time.Duration, block bool) Options {
-	o.wait = waitPlan{raw: raw, block: block}
+// Blocking has an epoll loop wait in a blocking system call instead of parking, as
+// it does by itself where the runtime's poller does not take an epoll set.
+func (o Options) Blocking(block bool) Options {
+	o.block = block
 	return o
 }
 

@@ -62,14 +62,15 @@ type Options struct {
 	// going to be closed with a *PanicError.
 	OnPanic func(c *Conn, value any, stack []byte)
 
-	wait waitPlan
-}
+	// HoldProcessor is how long an epoll loop keeps its processor of the Go
+	// scheduler while it waits for events; 0 gives it up at once. Holding it
+	// shields the loop from goroutines that compute a lot, at the price of more
+	// context switches when the machine is busy. GOMAXPROCS has to be above the
+	// number of loops that do so, else they do not. 1 ms is plenty; above 10 ms
+	// the scheduler interferes.
+	HoldProcessor time.Duration
 
-// waitPlan says how the epoll driver waits for events. The zero value is the
-// default; the rest is for measurements.
-type waitPlan struct {
-	raw   time.Duration // longest wait that keeps the processor; 0 = default, negative = none
-	block bool          // when idle, block in a system call instead of parking the goroutine
+	block bool // when idle, block in a system call instead of parking the goroutine
 }
 
 // A Loop serves many connections on one goroutine.
