@@ -205,7 +205,7 @@ func (s *Session) clientExecute(p []byte, total int) (int, bool) {
 	e := s.owe(entryExecute, forward)
 	s.work.Extended++
 	if s.boundReleases != 0 && total > headerSize && p[headerSize] == 0 {
-		s.queryEffects(e, s.boundReleases, 1)
+		s.queryEffects(e, s.boundReleases, false)
 	}
 	s.host.ToServer(p[:total])
 	return total, true
@@ -258,8 +258,9 @@ func (s *Session) clientQuery(p []byte, total int) (int, bool) {
 		s.namedQuery(text, res, st, string(name))
 		return total, true
 	}
+	s.freshSequences(res.Effects)
 	e := s.oweQuery()
-	s.queryEffects(e, res.Effects, res.Statements)
+	s.queryEffects(e, res.Effects, res.TransactionControl)
 	s.host.ToServer(p[:total])
 	return total, true
 }
@@ -292,16 +293,24 @@ func (t *textScan) write(p []byte) {
 // scanBody lets the next n bytes be read as a text while they are passed on.
 func (s *Session) scanBody(n int) {
 	s.scanner = new(textScan)
-	s.scanner.Reset(s.escapes)
+	s.resetScanner(&s.scanner.Scanner)
 	s.body = body{left: uint32(n), to: bodyScan}
 }
 
 // scan reads one complete text.
 func (s *Session) scan(text []byte) sqlscan.Result {
 	sc := &s.srv.scanner
-	sc.Reset(s.escapes)
+	s.resetScanner(sc)
 	sc.Write(text)
 	return sc.Result()
+}
+
+// resetScanner prepares a scanner for a text in the session's encoding.
+func (s *Session) resetScanner(sc *sqlscan.Scanner) {
+	sc.Reset(s.escapes)
+	if s.unsafeEncoding {
+		sc.AssumeUnsafeEncoding()
+	}
 }
 
 // scanned is called at the end of a long simple query that was read as it
@@ -313,7 +322,7 @@ func (s *Session) scanned() {
 		return
 	}
 	if n := s.srv.owed.n; n > 0 && s.srv.owed.at(n-1).kind == entryQuery {
-		s.queryEffects(s.srv.owed.at(n-1), res.Effects, res.Statements)
+		s.queryEffects(s.srv.owed.at(n-1), res.Effects, res.TransactionControl)
 		return
 	}
 	// A long Parse, or the server refused it before its end was sent.

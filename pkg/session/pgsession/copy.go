@@ -5,65 +5,76 @@ package pgsession
 // What happens around COPY FROM STDIN (protocol, "COPY Operations"):
 //
 // After CopyInResponse the server reads CopyData until CopyDone or CopyFail,
-// and ignores Sync and Flush meanwhile; any other message makes the COPY fail.
-// Clients may send all of this before they have seen CopyInResponse, and go on
-// sending CopyData after the server has reported an error, when it no longer
-// cares. So the ledger must tell which Syncs will be answered.
+// and ignores Sync and Flush meanwhile; any other message ends the connection
+// (before version 14: the COPY). Clients may send all of this before they have
+// seen CopyInResponse, and go on sending CopyData after the server has reported
+// an error, when it no longer cares. So the ledger must tell which Syncs will
+// be answered.
 
 // copyStarts is called at CopyInResponse to the request at the head: what the
-// client has sent ahead is read by the server in copy mode.
-func (srv *Server) copyStarts() {
+// client has sent ahead is read by the server in copy mode. It gives false if
+// that contains something else than a COPY's data.
+func (srv *Server) copyStarts() bool {
 	srv.copyIn = true
-	for srv.owed.n > 1 {
-		next := srv.owed.at(1)
-		switch next.kind {
+	for srv.copyIn && srv.owed.n > 1 {
+		switch srv.owed.at(1).kind {
 		case entrySync:
-			srv.owed.removeSecond()
 			srv.lostSyncs++
-			srv.unsynced = true
 		case entryCopyEnd:
-			srv.owed.removeSecond()
 			srv.copyIn = false
-			return
 		default:
-			srv.copyAborted()
-			return
+			return false
 		}
+		srv.owed.removeSecond()
+	}
+	srv.unsynced = srv.owed.endsOpen()
+	return true
+}
+
+// copyFails is called at an error. Whether the server had read the Syncs that
+// came ahead of the data cannot be known, so neither can the number of its
+// answers.
+func (srv *Server) copyFails() {
+	srv.copyIn = false
+	if srv.lostSyncs > 0 {
+		srv.stray += srv.lostSyncs
+		srv.lostSyncs = 0
+		srv.doubt = true
 	}
 }
 
-// copyAborted notes that a message which does not belong into a COPY was, or
-// will be, read by the server in copy mode. In the extended protocol all is
-// ignored up to the next Sync anyway. In a simple query it cannot be known
-// whether that message was swallowed by the COPY or carried out.
-func (srv *Server) copyAborted() {
-	srv.copyIn = false
-	if srv.owed.front().kind == entryQuery {
-		srv.doubt = true
-		srv.ambiguous = true
+// strayReady forwards the answer to such a Sync.
+func (s *Session) strayReady(msg []byte) int {
+	srv := s.srv
+	if len(msg) != headerSize+1 {
+		return s.unexpected('Z')
 	}
+	srv.stray--
+	srv.tx = msg[headerSize]
+	srv.unsynced = false
+	s.skipToSync = false
+	s.toClient(msg)
+	s.settle()
+	return len(msg)
 }
 
 // clientInCopy handles a client's message while the server reads CopyData.
 func (s *Session) clientInCopy(p []byte, typ byte, total int) (int, bool) {
-	srv := s.srv
 	switch typ {
-	case 'd', 'S', 'H':
-		if typ == 'S' {
-			srv.lostSyncs++
-		}
-		return s.pass(p, total), true
+	case 'd', 'H':
+	case 'S':
+		s.srv.lostSyncs++
 	case 'c', 'f':
-		srv.copyIn = false
-		return s.pass(p, total), true
-	}
-	srv.copyAborted()
-	if srv.ambiguous {
-		s.protocolError("unexpected message during COPY from stdin")
+		s.srv.copyIn = false
+	default:
+		s.protocolError(notInCopy)
 		return 0, false
 	}
-	return s.clientMessage(p)
+	return s.pass(p, total), true
 }
+
+// notInCopy is why a session ends that sends something else than a COPY's data.
+const notInCopy = "unexpected message type during COPY from stdin"
 
 // clientCopy handles CopyData, CopyDone and CopyFail while the server is not
 // known to be in copy mode.

@@ -3,10 +3,9 @@
 package pgsession
 
 import (
-	"strings"
-
 	"github.com/rdsproxy/rdsproxy/pkg/session"
 	"github.com/rdsproxy/rdsproxy/pkg/sqlscan"
+	wire "github.com/rdsproxy/rdsproxy/pkg/wire/postgres"
 )
 
 // pinning says which effect pins for which reason. EXECUTE and DEALLOCATE of a
@@ -79,11 +78,12 @@ func releasesOf(effects sqlscan.Effects) (pins session.Pins) {
 
 // queryEffects notes what the request of the newest entry does to session
 // state. Pins count from now on, whether it succeeds or not; what it releases
-// counts when it has succeeded, and only if it is one statement.
-func (s *Session) queryEffects(e *entry, effects sqlscan.Effects, statements int) {
+// counts when it has succeeded, and only if the text begins and ends no
+// transaction: then its statements have taken effect together.
+func (s *Session) queryEffects(e *entry, effects sqlscan.Effects, control bool) {
 	pins := pinsOf(effects)
 	s.pinFor(e, pins)
-	if pins == 0 && statements == 1 {
+	if pins == 0 && !control {
 		e.releases = effects & releaseEffects
 	}
 	if effects&(sqlscan.EffectDiscardAll|sqlscan.EffectDeallocateAll) != 0 {
@@ -112,16 +112,18 @@ func (s *Session) bound(e *entry, portal []byte, effects sqlscan.Effects) {
 	s.pinFor(e, pins)
 }
 
-// asciiSafe tells whether in a client encoding no byte of a multi-byte
-// character looks like ASCII. In the others (PostgreSQL, "Character Set
-// Support": client-only encodings) the SQL scanner could take the second byte
-// of a character for a backslash or a quote.
-func asciiSafe(encoding string) bool {
-	name := strings.ToUpper(strings.NewReplacer("_", "", "-", "", " ", "").Replace(encoding))
-	switch name {
-	case "BIG5", "WIN950", "WINDOWS950", "GBK", "WIN936", "WINDOWS936", "UHC", "WIN949", "WINDOWS949",
-		"GB18030", "JOHAB", "SJIS", "SHIFTJIS", "MSKANJI", "WIN932", "WINDOWS932", "SHIFTJIS2004":
-		return false
+// freshSequences is called before the session asks for sequence state (lastval,
+// currval, nextval) that it has not pinned its connection for. What earlier
+// borrowers left there is discarded, so that the answer is the session's own, or
+// the error "not yet defined in this session", but never another client's value.
+func (s *Session) freshSequences(effects sqlscan.Effects) {
+	srv := s.srv
+	if effects&sqlscan.EffectSequence == 0 || s.pins&session.PinSequence != 0 || srv.tx != 'I' || !srv.synced() {
+		return
 	}
-	return true
+	s.oweReady(entryQuery, skip)
+	srv.setUnnamed(0)
+	s.host.ToServer(discardSequences)
 }
+
+var discardSequences = wire.AppendQuery(nil, "DISCARD SEQUENCES")

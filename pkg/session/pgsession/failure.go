@@ -35,6 +35,7 @@ func (s *Session) serverError(p []byte, total int) int {
 	if head == nil {
 		return s.unexpected('E')
 	}
+	srv.copyFails()
 	act, op, name := head.act, head.op, head.name
 	switch head.kind {
 	case entryQuery, entryFunctionCall, entrySync:
@@ -43,7 +44,6 @@ func (s *Session) serverError(p []byte, total int) int {
 		if srv.unnamedSince == srv.owed.gone+1 {
 			srv.unnamed, srv.unnamedSince = unnamedUnknown, 0 // it may have failed early
 		}
-		srv.copyIn = false
 		if head.op == opForgetAll || head.op == opForget {
 			s.undo(head)
 		}
@@ -92,12 +92,6 @@ func (s *Session) streamError(p []byte, total int, act action, name string) int 
 func (s *Session) extendedError(head *entry) {
 	srv := s.srv
 	head.failed = true
-	srv.copyIn = false
-	if srv.lostSyncs > 0 {
-		// Whether the server read those Syncs before or after its error cannot
-		// be known, so neither can the number of its answers.
-		srv.doubt = true
-	}
 	n, found := srv.owed.untilSync(0)
 	if srv.unnamedSince > srv.owed.gone && srv.unnamedSince <= srv.owed.gone+stamp(n) { //nolint:gosec // n is never negative
 		srv.unnamed, srv.unnamedSince = unnamedUnknown, 0

@@ -160,6 +160,20 @@ func (l *ledger) pins() (p session.Pins) {
 	return p
 }
 
+// endsOpen tells whether the newest request waits for a Sync.
+func (l *ledger) endsOpen() bool {
+	for i := l.n - 1; i >= 0; i-- {
+		switch l.at(i).kind {
+		case entryCopyEnd:
+		case entrySync, entryQuery, entryFunctionCall:
+			return false
+		default:
+			return true
+		}
+	}
+	return false
+}
+
 // untilSync counts the entries ahead of the first Sync at or behind index
 // from; found says whether there is a Sync.
 func (l *ledger) untilSync(from int) (count int, found bool) {

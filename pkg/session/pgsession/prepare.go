@@ -264,6 +264,7 @@ func (s *Session) clientBind(p []byte, total int) (int, bool) {
 		return s.block()
 	}
 	if len(name) == 0 {
+		s.freshSequences(s.unnamed.effects)
 		s.ensureUnnamed()
 		s.bound(s.owe(entryBind, forward), portal, s.unnamed.effects)
 		return s.pass(p, total), true
@@ -510,7 +511,7 @@ func (s *Session) namedQuery(text []byte, res sqlscan.Result, st Statement, name
 	}
 	e := s.oweQuery()
 	if res.Effects&sqlscan.EffectDeallocate == 0 {
-		s.queryEffects(e, st.text.Value().effects, 1)
+		s.queryEffects(e, st.text.Value().effects, false)
 	} else {
 		e.op, e.name, e.stmt, e.prep = opForget, name, st, pr
 		s.forget(name)

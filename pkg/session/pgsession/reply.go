@@ -111,8 +111,8 @@ func (s *Session) serverMessage(p []byte) int {
 		return s.serverParameter(msg)
 	}
 	if head == nil {
-		if typ == 'Z' && s.srv.lostSyncs > 0 {
-			return s.lateReady(msg)
+		if typ == 'Z' && s.srv.stray > 0 {
+			return s.strayReady(msg)
 		}
 		return s.unexpected(typ)
 	}
@@ -128,6 +128,7 @@ func (s *Session) reply(p []byte, typ byte, total int, head *entry) int {
 	case typ == 'Z' && (kind == entrySync || kind == entryQuery || kind == entryFunctionCall):
 		return s.serverReady(p[:total], head)
 	case typ == 'C' && (kind == entryQuery || kind == entryExecute):
+		srv.copyIn, srv.lostSyncs = false, 0
 		s.completed(p[headerSize:total], head)
 		ends = kind == entryExecute
 	case typ == 'T' && kind == entryQuery, typ == 't' && kind == entryDescribeStatement:
@@ -140,9 +141,12 @@ func (s *Session) reply(p []byte, typ byte, total int, head *entry) int {
 	case typ == 'I' && (kind == entryQuery || kind == entryExecute):
 		ends = kind == entryExecute
 	case typ == 'G' && (kind == entryQuery || kind == entryExecute) && act == forward:
-		srv.copyStarts()
-		if srv.ambiguous {
-			s.protocolError("unexpected message during COPY from stdin")
+		if s.state == leaving {
+			s.abandon() // nobody will send the data
+			return 0
+		}
+		if !srv.copyStarts() {
+			s.protocolError(notInCopy)
 			return 0
 		}
 	case (typ == 'H' || typ == 'c') && (kind == entryQuery || kind == entryExecute):
@@ -302,17 +306,6 @@ func (s *Session) serverReady(msg []byte, head *entry) int {
 	default:
 		s.settle()
 	}
-	return len(msg)
-}
-
-// lateReady forwards the answer to a Sync which the server was expected to
-// ignore, because a COPY ended just before it was read.
-func (s *Session) lateReady(msg []byte) int {
-	s.srv.lostSyncs = 0
-	s.srv.doubt = true
-	s.srv.unsynced = false
-	s.skipToSync = false
-	s.toClient(msg)
 	return len(msg)
 }
 

@@ -36,9 +36,9 @@ type Server struct {
 	reset bool
 	// copyIn: the server reads CopyData, and ignores Sync and Flush.
 	copyIn bool
-	// lostSyncs counts Syncs that the server ignores because it was in copy
-	// mode when it read them, since the last ReadyForQuery.
-	lostSyncs int
+	// lostSyncs counts Syncs that the server ignores because it is in copy mode
+	// when it reads them, and stray those of which that was not to be known.
+	lostSyncs, stray int
 	// executed counts what was executed since the last ReadyForQuery, and
 	// releases are the effects of the last of it that take pins away.
 	executed int
@@ -48,8 +48,6 @@ type Server struct {
 	// doubt: something about the state is not known. The connection is not
 	// used for another client.
 	doubt bool
-	// ambiguous: it cannot be known what the server made of the messages sent.
-	ambiguous bool
 	// cancels counts the cancel requests under way to this connection.
 	cancels int
 

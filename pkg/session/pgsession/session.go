@@ -61,6 +61,8 @@ type Session struct {
 	// what it says of backslashes in string literals.
 	view    Params
 	escapes bool
+	// unsafeEncoding: a part of a character can look like ASCII to the scanner.
+	unsafeEncoding bool
 
 	// statements are the client's names of its prepared statements.
 	statements map[string]Statement
@@ -114,7 +116,7 @@ func (s *Session) Init(o Options) {
 		host: o.Host, shared: o.Shared, settings: o.Settings, pins: o.Dedicated,
 		borrowTimeout: o.BorrowTimeout, cleanupTimeout: o.CleanupTimeout, pid: o.PID, secret: o.Secret,
 	}
-	if encoding, ok := o.Settings.get("client_encoding"); ok && !asciiSafe(encoding) {
+	if encoding, ok := o.Settings.get("client_encoding"); ok && !sqlscan.SafeEncoding(encoding) {
 		s.pins |= session.PinClientEncoding
 	}
 	if s.pins != 0 {
@@ -260,6 +262,8 @@ func (s *Session) setView(p Params) {
 	s.view = p
 	conforming, _ := p.Get("standard_conforming_strings")
 	s.escapes = conforming == "off"
+	encoding, reported := p.Get("client_encoding")
+	s.unsafeEncoding = reported && !sqlscan.SafeEncoding(encoding)
 }
 
 func (s *Session) welcomeFrom(srv *Server) {
