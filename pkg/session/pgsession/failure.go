@@ -17,6 +17,8 @@ var (
 	cancelledError   = &wire.Error{
 		Severity: wire.SeverityError, Code: wire.CodeQueryCanceled, Message: "canceling statement due to user request",
 	}
+	notPreparedError = wire.Fatal(wire.CodeInvalidStatementName,
+		"a prepared statement could not be prepared again for EXECUTE within a pipeline")
 	borrowTimeoutError = &wire.Error{
 		Severity: wire.SeverityError, Code: wire.CodeTooManyConnections,
 		Message: "Timed-out waiting to acquire database connection.",
@@ -47,8 +49,14 @@ func (s *Session) serverError(p []byte, total int) int {
 		if head.op == opForgetAll || head.op == opForget {
 			s.undo(head)
 		}
+		if head.told {
+			act = skip
+		}
 	default:
-		s.extendedError(head)
+		if !s.extendedError(head) {
+			s.terminate(notPreparedError)
+			return 0
+		}
 		if act == skip {
 			// What failed was sent to prepare the client's next request, so the
 			// error is that request's.
@@ -88,16 +96,26 @@ func (s *Session) streamError(p []byte, total int, act action, name string) int 
 }
 
 // extendedError takes back everything up to the next Sync, which the server
-// ignores after an error in the extended protocol.
-func (s *Session) extendedError(head *entry) {
+// ignores after an error in the extended protocol. It gives false if that
+// includes a request which would not have been ignored without the proxy.
+func (s *Session) extendedError(head *entry) bool {
 	srv := s.srv
 	head.failed = true
+	own := head.act == skip
 	n, found := srv.owed.untilSync(0)
 	if srv.unnamedSince > srv.owed.gone && srv.unnamedSince <= srv.owed.gone+stamp(n) { //nolint:gosec // n is never negative
 		srv.unnamed, srv.unnamedSince = unnamedUnknown, 0
 	}
 	for i := n - 1; i >= 0; i-- {
-		s.undo(srv.owed.at(i))
+		e := srv.owed.at(i)
+		if own && e.kind == entryQuery {
+			return false
+		}
+		s.undo(e)
+	}
+	if own && found && srv.owed.at(n).act == skip {
+		// The query that the proxy prepared it for comes behind its Sync.
+		srv.owed.at(n + 1).told = true
 	}
 	for range n {
 		srv.owed.pop()
@@ -107,6 +125,7 @@ func (s *Session) extendedError(head *entry) {
 		srv.unsynced = true
 		s.skipToSync = true
 	}
+	return true
 }
 
 // undo takes back what a request that failed or was ignored had assumed.

@@ -69,8 +69,9 @@ type entry struct {
 	// confirmed says that a part of the request took effect for good though
 	// the request as a whole may still fail (opForgetAll in a multi-statement).
 	confirmed bool
-	// failed: the server reported an error for it.
-	failed bool
+	// failed: the server reported an error for it, and told: the client has been
+	// told one already.
+	failed, told bool
 	// pins are what the request pins for, and releases the effects that take
 	// pins away if it succeeds.
 	pins     session.Pins

@@ -58,6 +58,7 @@ func (s *Session) clientParse(p []byte, total int) (int, bool) {
 		return 0, false
 	}
 	effects := s.scan(query).Effects
+	s.freshSequences(effects)
 	if len(name) == 0 {
 		s.parseUnnamed(tail, effects)
 		s.host.ToServer(p[:total])
@@ -311,7 +312,9 @@ func (s *Session) serverNumber(name []byte) (number uint32, effects sqlscan.Effe
 	if !ok {
 		return 0, 0, false
 	}
-	return s.ensurePrepared(st).number, st.text.Value().effects, true
+	effects = st.text.Value().effects
+	s.freshSequences(effects)
+	return s.ensurePrepared(st).number, effects, true
 }
 
 // ours tells whether a client's name could be one of the proxy's own.
@@ -501,11 +504,12 @@ func (s *Session) namedStatement(text []byte, res sqlscan.Result) (st Statement,
 
 // namedQuery sends such a text with the server's name in place of the client's.
 func (s *Session) namedQuery(text []byte, res sqlscan.Result, st Statement, name string) {
-	before := s.srv.owed.n
+	before, open := s.srv.owed.n, s.srv.unsynced
 	pr := s.ensurePrepared(st)
-	if s.srv.owed.n != before {
+	if s.srv.owed.n != before && !open {
 		// A failed Parse makes the server ignore everything up to a Sync, so
-		// the query must come after one.
+		// the query must come after one; but not within a batch of the client's,
+		// which the Sync would commit.
 		s.oweReady(entrySync, skip)
 		s.host.ToServer(syncMessage)
 	}

@@ -116,9 +116,6 @@ func (s *Session) Init(o Options) {
 		host: o.Host, shared: o.Shared, settings: o.Settings, pins: o.Dedicated,
 		borrowTimeout: o.BorrowTimeout, cleanupTimeout: o.CleanupTimeout, pid: o.PID, secret: o.Secret,
 	}
-	if encoding, ok := o.Settings.get("client_encoding"); ok && !sqlscan.SafeEncoding(encoding) {
-		s.pins |= session.PinClientEncoding
-	}
 	if s.pins != 0 {
 		s.host.Pinned(s.pins)
 	}
@@ -264,6 +261,11 @@ func (s *Session) setView(p Params) {
 	s.escapes = conforming == "off"
 	encoding, reported := p.Get("client_encoding")
 	s.unsafeEncoding = reported && !sqlscan.SafeEncoding(encoding)
+	if s.unsafeEncoding {
+		s.pin(session.PinClientEncoding)
+	} else {
+		s.unpin(session.PinClientEncoding)
+	}
 }
 
 func (s *Session) welcomeFrom(srv *Server) {
