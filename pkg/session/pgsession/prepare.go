@@ -504,6 +504,7 @@ func (s *Session) namedStatement(text []byte, res sqlscan.Result) (st Statement,
 
 // namedQuery sends such a text with the server's name in place of the client's.
 func (s *Session) namedQuery(text []byte, res sqlscan.Result, st Statement, name string) {
+	s.freshSequences(st.text.Value().effects)
 	before, open := s.srv.owed.n, s.srv.unsynced
 	pr := s.ensurePrepared(st)
 	if s.srv.owed.n != before && !open {
