@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/rdsproxy/rdsproxy/test/daemonproc"
 	"github.com/rdsproxy/rdsproxy/test/pgserver"
 )
@@ -169,9 +167,7 @@ func TestInitQuery(t *testing.T) {
 		}
 		closeNow(conn)
 	}
-	var fresh *pgx.Conn
-	fresh = s.connect(t)
-	if got := value(t, fresh, "SELECT current_setting('work_mem')"); got != "9MB" {
+	if got := value(t, s.connect(t), "SELECT current_setting('work_mem')"); got != "9MB" {
 		t.Errorf("after another client's DISCARD ALL: %q", got)
 	}
 }

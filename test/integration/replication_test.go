@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/rdsproxy/rdsproxy/test/daemonproc"
@@ -104,7 +103,7 @@ func TestReplicationCommands(t *testing.T) {
 	}
 	conn.Close(limit(t, 20*time.Second))
 	eventually(t, "the connection is gone", func() bool { return s.backends(t, watch, "backend_type = 'walsender'") == 0 })
-	var a, b *pgx.Conn = s.connect(t), s.connect(t)
+	a, b := s.connect(t), s.connect(t)
 	run(t, a, "BEGIN", "SELECT 1")
 	run(t, b, "SELECT 1")
 	run(t, a, "COMMIT")

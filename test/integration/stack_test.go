@@ -185,8 +185,7 @@ func run(t *testing.T, conn *pgx.Conn, sql ...string) {
 
 // code is the SQLSTATE in err, or "".
 func code(err error) string {
-	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pgErr.Code
 	}
 	return ""

@@ -66,11 +66,10 @@ func run(daemon string, version int, signals <-chan os.Signal, stdout, stderr io
 		if errors.Is(err, errEnded) {
 			return fmt.Errorf("%w; its reason is above; the configuration was\n%s", err, s.config)
 		}
-		stop(cmd, ended, signals)
 		if ctx.Err() != nil {
-			return nil
+			return stop(cmd, ended, signals)
 		}
-		return err
+		return errors.Join(err, stop(cmd, ended, signals))
 	}
 	s.greet(stdout)
 	select {
@@ -117,6 +116,14 @@ func stop(cmd *exec.Cmd, ended <-chan error, signals <-chan os.Signal) error {
 	case <-time.After(stopLimit):
 	}
 	_ = cmd.Process.Kill() // it may have ended meanwhile
-	<-ended
+	if err := <-ended; !isExit(err) {
+		return fmt.Errorf("the daemon could not be stopped: %w", err)
+	}
 	return nil
+}
+
+// isExit tells whether a process ended, however it did.
+func isExit(err error) bool {
+	_, failed := errors.AsType[*exec.ExitError](err)
+	return err == nil || failed
 }
