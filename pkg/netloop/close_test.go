@@ -208,6 +208,31 @@ func TestCloseAfterFlushPaused(t *testing.T) {
 	})
 }
 
+// TestPipe closes a net.Conn that cannot end one direction.
+func TestPipe(t *testing.T) {
+	l := startLoop(t, netloop.Options{Driver: netloop.DriverPortable})
+	near, far := net.Pipe()
+	s := newSink()
+	c := l.attach(far, s)
+	l.do(func() {
+		c.Write([]byte("bye"))
+		c.CloseAfterFlush(patience)
+	})
+	mustRead(t, near, "bye")
+	mustEnd(t, near)
+	if err := wait(t, s.end, "Closed"); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("closed by %v", err)
+	}
+
+	near, far = net.Pipe()
+	defer near.Close()
+	c = l.attach(far, s)
+	l.do(c.CloseWrite)
+	if err := wait(t, s.end, "Closed"); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("closed by %v", err)
+	}
+}
+
 func TestCloseWrite(t *testing.T) {
 	eachDriver(t, func(t *testing.T, l *loop) {
 		near, far := tcpPair(t)

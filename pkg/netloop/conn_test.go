@@ -11,6 +11,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rdsproxy/rdsproxy/pkg/netloop"
 )
@@ -185,6 +186,49 @@ func TestWriteOrder(t *testing.T) {
 	})
 }
 
+// TestTLSWriteOrder is the same for what is to be encrypted.
+func TestTLSWriteOrder(t *testing.T) {
+	eachTLS(t, func(t *testing.T, l *loop, tc tlsCase) {
+		near, far := tcpPair(t)
+		in, target := l.attachTLS(tc, &funcs{})
+		l.attach(far, &funcs{data: func(c *netloop.Conn, p []byte) int {
+			if len(p) < 10 {
+				return 0
+			}
+			target.Write(p[0:2])
+			target.Write(p[2:5])
+			target.Write(p[7:9])
+			target.Write([]byte("|"))
+			target.Write(p[1:2])
+			return len(p)
+		}})
+		for range 3 {
+			mustWrite(t, near, "0123456789")
+			mustRead(t, in, "0123478|1")
+		}
+	})
+}
+
+func TestConnAccessors(t *testing.T) {
+	eachDriver(t, func(t *testing.T, l *loop) {
+		_, far := tcpPair(t)
+		tr := netloop.NewTransport(far)
+		c := l.attachOver(tr, nil, echo())
+		l.do(func() {
+			if c.Loop() != l.Loop || c.Transport() != tr || c.TLS() != nil || c.Gone() || l.Conns() != 1 {
+				t.Error("a connection does not know who it is")
+			}
+			if tr.SetDeadline(time.Now()) != nil || tr.SetReadDeadline(time.Now()) != nil || tr.SetWriteDeadline(time.Now()) != nil {
+				t.Error("deadlines on a loop are not ignored")
+			}
+			c.Close()
+			if !c.Gone() {
+				t.Error("closed and not gone")
+			}
+		})
+	})
+}
+
 // TestWriteKeptBytes writes from bytes that were kept by the loop, closing or
 // pausing their owner in the same event.
 func TestWriteKeptBytes(t *testing.T) {
@@ -230,6 +274,29 @@ func TestUnread(t *testing.T) {
 		if got := s.read(t, 12); got != "and the rest" {
 			t.Errorf("got %q", got)
 		}
+	})
+}
+
+// TestTransportUnread puts bytes back in blocking mode.
+func TestTransportUnread(t *testing.T) {
+	eachDriver(t, func(t *testing.T, l *loop) {
+		near, far := tcpPair(t)
+		tr := netloop.NewTransport(far)
+		head := []byte("two one ")
+		tr.Unread(head[4:])
+		tr.Unread(head[:4])
+		mustRead(t, tr, "two ")
+		l.do(func() {
+			if _, err := l.Attach(tr, nil, echo()); err == nil {
+				t.Error("attached with bytes that were put back")
+			}
+		})
+		mustRead(t, tr, "one ")
+		mustWrite(t, near, "three")
+		mustRead(t, tr, "three")
+		l.attachOver(tr, nil, echo())
+		mustWrite(t, near, "four")
+		mustRead(t, near, "four")
 	})
 }
 

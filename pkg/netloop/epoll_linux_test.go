@@ -248,17 +248,41 @@ func TestScheduleInBatches(t *testing.T) {
 	}
 }
 
-// TestFewProcessors runs as many loops as there are processors: others must run
-// all the same.
-func TestFewProcessors(t *testing.T) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
-	a, b := startEpoll(t), startEpoll(t)
-	for _, l := range []*loop{a, b} {
-		near, far := tcpPair(t)
-		l.attach(far, echo())
-		for range 500 {
-			mustWrite(t, near, "ping")
-			mustRead(t, near, "ping")
+// TestWaiting goes through the ways to wait: a loop must wake up for events, for
+// posts and for timers, from a short sleep and from a long one.
+func TestWaiting(t *testing.T) {
+	for name, o := range map[string]netloop.Options{
+		"park":       {},
+		"hold, park": {HoldProcessor: time.Millisecond},
+		"block":      netloop.Options{}.Blocking(true),
+		"hold, block": netloop.Options{
+			HoldProcessor: time.Millisecond,
+		}.Blocking(true),
+	} {
+		for _, processors := range []int{1, 4} {
+			t.Run(fmt.Sprintf("%s/%d", name, processors), func(t *testing.T) {
+				defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(processors))
+				o.Driver = netloop.DriverEpoll
+				a, b := startLoop(t, o), startLoop(t, o)
+				near, far := tcpPair(t)
+				a.attach(far, echo())
+				fired := make(chan struct{}, 1)
+				var tm netloop.Timer
+				tm.Init(func() { fired <- struct{}{} })
+				for _, silence := range []time.Duration{0, 2 * time.Millisecond, 20 * time.Millisecond} {
+					for range 20 {
+						mustWrite(t, near, "ping")
+						mustRead(t, near, "ping")
+					}
+					<-time.After(silence)
+					b.turns()
+					<-time.After(silence)
+					a.do(func() { a.Arm(&tm, silence) })
+					_ = wait(t, fired, "timer")
+					a.do(func() { a.Arm(&tm, time.Hour) }) // the deadline moves out
+					a.turns()
+				}
+			})
 		}
 	}
 }

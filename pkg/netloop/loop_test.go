@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -219,7 +220,7 @@ func testPanic(t *testing.T, driver, where string) {
 		t.Errorf("closed by %v", err)
 	}
 	r := wait(t, reports, "report")
-	if r.conn != c || len(r.stack) == 0 || fmt.Sprint(r.value) == "" {
+	if r.conn != c || len(r.stack) == 0 || fmt.Sprint(r.value) == "" || (pe != nil && !strings.Contains(pe.Error(), fmt.Sprint(r.value))) {
 		t.Errorf("report %v", r)
 	}
 	mustWrite(t, otherNear, "alive")

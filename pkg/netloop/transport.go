@@ -58,7 +58,7 @@ func (t *Transport) notBlocking() error {
 
 // Unread puts p, which was read too far, in front of what Read gives next. It is
 // for blocking mode; all of it has to be read before Attach.
-func (t *Transport) Unread(p []byte) { t.head = append(slices.Clip(p), t.head...) }
+func (t *Transport) Unread(p []byte) { t.head = slices.Concat(p, t.head) }
 
 // Read reads from the net.Conn.
 func (t *Transport) Read(p []byte) (int, error) {
