@@ -105,7 +105,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 // TestFigureNamesStay holds names that results over time are compared by.
 func TestFigureNamesStay(t *testing.T) {
 	var names []string
-	for _, e := range (plan{rounds: 5, seconds: 3}).experiments() {
+	for _, e := range (plan{rounds: 5}).experiments() {
 		for _, m := range e.metrics {
 			names = append(names, e.figure(m))
 		}
@@ -126,7 +126,7 @@ func TestFigureNamesStay(t *testing.T) {
 }
 
 func TestWholeRunIsShort(t *testing.T) {
-	o := options{plan: plan{rounds: 5, seconds: 3, idleClients: 5000, settle: 4 * time.Second, logins: 1000}}
+	o := options{plan: plan{rounds: 5, warm: 500 * time.Millisecond, load: 2500 * time.Millisecond, idleClients: 5000, settle: 4 * time.Second, logins: 1000}}
 	if d := estimate(o.experiments()); d > 15*time.Minute {
 		t.Errorf("a whole run takes about %v", d)
 	}
@@ -142,7 +142,7 @@ func TestWholeRunIsShort(t *testing.T) {
 }
 
 func TestChoose(t *testing.T) {
-	all := (plan{rounds: 1, seconds: 1}).experiments()
+	all := (plan{rounds: 1}).experiments()
 	for _, tc := range []struct {
 		patterns string
 		want     []string
@@ -189,10 +189,10 @@ func TestOnlyWholeRunsReplaceTheResults(t *testing.T) {
 }
 
 func TestQuickKeepsWhatWasGiven(t *testing.T) {
-	o := options{quick: true, figures: "pg.idle.*", plan: plan{rounds: 4, seconds: 9}}
+	o := options{quick: true, figures: "pg.idle.*", plan: plan{rounds: 4, load: time.Hour}}
 	o.complete(map[string]bool{"rounds": true, "figures": true})
-	if o.rounds != 4 || o.seconds != 2 || o.figures != "pg.idle.*" {
-		t.Errorf("rounds %d, seconds %d, figures %q", o.rounds, o.seconds, o.figures)
+	if o.rounds != 4 || o.load != 1500*time.Millisecond || o.figures != "pg.idle.*" {
+		t.Errorf("rounds %d, load %v, figures %q", o.rounds, o.load, o.figures)
 	}
 }
 

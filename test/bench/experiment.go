@@ -37,8 +37,8 @@ func (e experiment) figure(m metric) string { return e.name + "." + m.suffix }
 // plan is what a run consists of.
 type plan struct {
 	rounds      int           // paired rounds of each load; memory takes fewer, it varies less
-	seconds     int           // of each load run
-	warm        time.Duration // left out at the beginning of each
+	warm        time.Duration // left out at the beginning of each load run
+	load        time.Duration // the measured part of it
 	idleClients int
 	settle      time.Duration // between the last idle client's query and the reading of the memory
 	logins      int
@@ -66,10 +66,10 @@ func (p plan) experiments() []experiment {
 }
 
 func (p plan) throughput(name string, pool int, l rig.Load) experiment {
-	l.Seconds, l.Warm = p.seconds, p.warm
+	l.Warm, l.For = p.warm, p.load
 	return experiment{
 		name: name, pool: pool, rounds: p.rounds, load: &l,
-		estimate: 2 * (time.Duration(l.Seconds)*time.Second + 400*time.Millisecond + time.Duration(l.Clients)*2*time.Millisecond),
+		estimate: 2 * (p.warm + p.load + 400*time.Millisecond + time.Duration(l.Clients)*2*time.Millisecond),
 		metrics: []metric{
 			{"throughput", report.UnitPerSecond}, {"p50", report.UnitMicros}, {"p99", report.UnitMicros},
 			{"cpu_per_query", report.UnitMicros}, {"switches_per_query", report.UnitPerQuery},
@@ -130,7 +130,7 @@ func (p plan) idle(name string, withTLS bool) experiment {
 			}
 			defer func() { err = errors.Join(err, i.Stop()) }()
 			// Both the code and the pool are in memory before the first reading.
-			if _, err := rig.Pgbench(ctx, b.pg, i, rig.Load{Mode: "simple", Clients: pool, TLS: withTLS, Seconds: 1}); err != nil {
+			if _, err := rig.Pgbench(ctx, b.pg, i, rig.Load{Mode: "simple", Clients: pool, TLS: withTLS, For: time.Second}); err != nil {
 				return nil, err
 			}
 			bytes, err := idleBytes(ctx, i, p, withTLS)

@@ -58,9 +58,9 @@ func main() {
 func parseFlags() options {
 	o := options{plan: plan{warm: 500 * time.Millisecond, settle: 4 * time.Second, logins: 1000}}
 	flag.IntVar(&o.rounds, "rounds", 5, "paired rounds")
-	flag.IntVar(&o.seconds, "seconds", 3, "length of each load run")
+	flag.DurationVar(&o.load, "duration", 2500*time.Millisecond, "measured part of each load run")
 	flag.IntVar(&o.idleClients, "idle-clients", 5000, "clients of the memory figures")
-	flag.BoolVar(&o.quick, "quick", false, "one round, short runs, fewer figures; -rounds, -seconds and -figures still count if they are given")
+	flag.BoolVar(&o.quick, "quick", false, "one round, short runs, fewer figures; -rounds, -duration and -figures still count if they are given")
 	flag.StringVar(&o.figures, "figures", "", "only experiments with a figure that fits one of these `patterns`, separated by commas")
 	flag.StringVar(&o.out, "out", "", "write the results to this `file` (a complete run: bench/latest.json)")
 	flag.StringVar(&o.from, "from", "", "measure nothing, read the results from this `file`")
@@ -91,8 +91,8 @@ func (o *options) complete(given map[string]bool) {
 		if !given["rounds"] {
 			o.rounds = 1
 		}
-		if !given["seconds"] {
-			o.seconds = 2
+		if !given["duration"] {
+			o.load = 1500 * time.Millisecond
 		}
 		if !given["figures"] {
 			o.figures = quickFigures
@@ -112,8 +112,8 @@ func run(ctx context.Context, o options) error {
 		}
 		return show(r, o)
 	}
-	if o.rounds < 1 || o.seconds < 1 || o.idleClients < 1 {
-		return errors.New("-rounds, -seconds and -idle-clients must be 1 or more")
+	if o.rounds < 1 || o.idleClients < 1 || o.load < 200*time.Millisecond {
+		return errors.New("-rounds and -idle-clients must be 1 or more, -duration 200ms or more")
 	}
 	experiments, err := choose(o.experiments(), o.figures)
 	if err != nil {

@@ -44,10 +44,10 @@ func (b *bench) profile(ctx context.Context, dir string, experiments []experimen
 }
 
 func (b *bench) profileOne(ctx context.Context, base string, i *rig.Instance, l rig.Load) error {
-	// The logins are over when perf begins, and the load still runs when it ends.
+	// perf begins when the logins are over, and ends before the load does.
 	delay := 500*time.Millisecond + time.Duration(l.Clients)*4*time.Millisecond
-	look := max(l.Seconds-1, 1)
-	l.Seconds += 1 + int(delay/time.Second)
+	look := l.For
+	l.Warm, l.For = 0, delay+look+time.Second
 	loaded := make(chan error, 1)
 	go func() {
 		_, err := rig.Pgbench(ctx, b.pg, i, l)
@@ -56,7 +56,7 @@ func (b *bench) profileOne(ctx context.Context, base string, i *rig.Instance, l 
 	recordErr := pause(ctx, delay)
 	if recordErr == nil {
 		out, err := exec.CommandContext(ctx, "perf", "record", "-q", "-e", "cpu-clock", "-F", "999", "-g",
-			"-p", fmt.Sprint(i.PID()), "-o", base+".data", "--", "sleep", fmt.Sprint(look)).CombinedOutput()
+			"-p", fmt.Sprint(i.PID()), "-o", base+".data", "--", "sleep", fmt.Sprintf("%.1f", look.Seconds())).CombinedOutput()
 		if err != nil {
 			recordErr = fmt.Errorf("perf record: %w\n%s", err, out)
 		}

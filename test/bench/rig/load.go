@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -28,8 +29,8 @@ type Load struct {
 	Mode    string // simple, extended, prepared
 	Clients int
 	TLS     bool
-	Seconds int           // length of the run after all clients have logged in
-	Warm    time.Duration // left out at its beginning
+	Warm    time.Duration // left out at the beginning, after all clients have logged in
+	For     time.Duration // measured
 }
 
 // Pgbench runs the load against the instance and measures the instance's process meanwhile.
@@ -61,27 +62,85 @@ func Pgbench(ctx context.Context, pg *Postgres, i *Instance, l Load) (_ measure.
 	return measure.Steady(samples, trace, l.Warm)
 }
 
+// loginLimit is how long pgbench may take until all its clients have logged in and queries flow.
+const loginLimit = time.Minute
+
+// pgbench runs the load. The time limit of pgbench itself (-T) counts the logins in, which take from milliseconds to seconds; so it gets a
+// long one, and when the queries have flowed for long enough, the alarm that would end it then is sent early.
 func pgbench(ctx context.Context, pg *Postgres, i *Instance, l Load, dir string) error {
 	threads := min(l.Clients, 2)
-	cmd := exec.CommandContext(ctx, pg.Program("pgbench"), "-n", "-S", "-M", l.Mode,
-		"-c", strconv.Itoa(l.Clients), "-j", strconv.Itoa(threads), "-T", strconv.Itoa(l.Seconds),
-		"-l", "--log-prefix="+filepath.Join(dir, "log"),
+	prefix := filepath.Join(dir, "log")
+	cmd := exec.Command(pg.Program("pgbench"), "-n", "-S", "-M", l.Mode,
+		"-c", strconv.Itoa(l.Clients), "-j", strconv.Itoa(threads), "-T", "3600", "-l", "--log-prefix="+prefix,
 		"-h", "127.0.0.1", "-p", strconv.Itoa(i.Port), "-U", i.User, Database)
-	ssl := []string{"PGSSLMODE=disable"}
-	if l.TLS {
-		root := filepath.Join(dir, "root.pem")
-		if err := os.WriteFile(root, i.tls.Authority.CertPEM, 0o600); err != nil {
-			return err
-		}
-		ssl = []string{"PGSSLMODE=verify-ca", "PGSSLROOTCERT=" + root}
+	var err error
+	if cmd.Env, err = l.environment(i, dir); err != nil {
+		return err
 	}
-	cmd.Env = append(ssl, "PATH="+os.Getenv("PATH"), "HOME="+dir, "PGPASSWORD="+Password, "PGGSSENCMODE=disable", "LC_ALL=C")
-	cmd.Dir = dir
+	var out tail
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &out, &out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("pgbench against %s: %w\n%s", i.name, err, lastBytes(out, 1000))
+	if err := cmd.Start(); err != nil {
+		return err
 	}
-	return nil
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	end, early := conduct(ctx, prefix, l.Warm+l.For, ended)
+	if early {
+		return fmt.Errorf("pgbench against %s ended early: %w\n%s", i.name, end, out.String())
+	}
+	if end == nil {
+		_ = cmd.Process.Signal(syscall.SIGALRM) // should it be gone, Wait tells
+	} else {
+		_ = cmd.Process.Kill() // as above
+	}
+	if err := <-ended; err != nil && end == nil {
+		return fmt.Errorf("pgbench against %s: %w\n%s", i.name, err, out.String())
+	}
+	return end
+}
+
+// conduct waits until the logs begin to fill, and then for a time. early tells that the program has ended before that, for the reason err.
+func conduct(ctx context.Context, prefix string, flow time.Duration, ended <-chan error) (err error, early bool) {
+	flowing := func() bool {
+		logs, err := filepath.Glob(prefix + ".*")
+		return err == nil && slices.ContainsFunc(logs, func(p string) bool {
+			st, err := os.Stat(p)
+			return err == nil && st.Size() > 0
+		})
+	}
+	limit := time.Now().Add(loginLimit)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	var stop <-chan time.Time
+	for {
+		select {
+		case err := <-ended:
+			return err, true
+		case <-ctx.Done():
+			return ctx.Err(), false
+		case <-stop:
+			return nil, false
+		case now := <-tick.C:
+			switch {
+			case stop != nil:
+			case flowing():
+				stop = time.After(flow)
+			case now.After(limit):
+				return fmt.Errorf("no query has ended %v after pgbench began", loginLimit), false
+			}
+		}
+	}
+}
+
+// environment is all that pgbench sees of an environment: no variable and no file of the home folder has a say in how it connects.
+func (l Load) environment(i *Instance, dir string) ([]string, error) {
+	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "PGPASSWORD=" + Password, "PGGSSENCMODE=disable", "LC_ALL=C"}
+	if !l.TLS {
+		return append(env, "PGSSLMODE=disable"), nil
+	}
+	root := filepath.Join(dir, "root.pem")
+	return append(env, "PGSSLMODE=verify-ca", "PGSSLROOTCERT="+root), os.WriteFile(root, i.tls.Authority.CertPEM, 0o600)
 }
 
 // source gives the n-th client's address: some thousands to each address of 127.0.0.0/8, because an address has 28,000 ports at most, and
