@@ -69,6 +69,8 @@ func (c *certificate) load(conf config.EndpointTLS) error {
 	c.current.Store(&tls.Config{
 		Certificates: []tls.Certificate{pair},
 		MinVersion:   version,
+		// Records grow to full size at once; the loop limits them itself.
+		DynamicRecordSizingDisabled: true,
 	})
 	return nil
 }

@@ -10,13 +10,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime"
 	"syscall"
 
 	"github.com/oklog/run"
 	"go.uber.org/zap"
 
 	"github.com/rdsproxy/rdsproxy/pkg/config"
+	"github.com/rdsproxy/rdsproxy/pkg/netloop"
 )
 
 // Options is what the command line hands to Run.
@@ -42,7 +42,9 @@ func Run(ctx context.Context, opts Options) error {
 	defer func() { _ = log.Sync() }() // standard error may not be syncable
 	log.Info("rdsproxy starts.", zap.String("version", opts.Version), zap.Int("pid", os.Getpid()))
 
-	raiseProcessors(cfg.Loops)
+	if err := netloop.ScheduleInBatches(); err != nil {
+		log.Debug("The process is scheduled like any other.", zap.Error(err))
+	}
 	g, err := build(cfg, opts, log, level)
 	if err != nil {
 		return err
@@ -75,17 +77,6 @@ func Run(ctx context.Context, opts Options) error {
 func addActor(group *run.Group, f func(context.Context) error) {
 	ctx, stop := context.WithCancel(context.Background()) // its end is the interrupt function's business
 	group.Add(func() error { return f(ctx) }, func(error) { stop() })
-}
-
-// raiseProcessors makes room for goroutines beside the event loops, each of
-// which may hold a processor while it waits for events.
-func raiseProcessors(loops int) {
-	if loops <= 0 {
-		loops = runtime.NumCPU()
-	}
-	if want := loops + max(2, runtime.NumCPU()); runtime.GOMAXPROCS(0) < want {
-		runtime.GOMAXPROCS(want)
-	}
 }
 
 // drain lets clients finish, up to drain_timeout or the next signal.

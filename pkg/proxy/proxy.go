@@ -62,8 +62,7 @@ type Proxy struct {
 	endpoints []*Endpoint
 }
 
-// New makes a proxy and starts its loops. GOMAXPROCS must be larger than the
-// number of loops: a loop may wait for events while it holds a processor.
+// New makes a proxy and starts its loops.
 func New(o Options, s Settings) (*Proxy, error) {
 	if o.Loops <= 0 {
 		o.Loops = runtime.NumCPU()
