@@ -93,7 +93,7 @@ func (s *Session) queryEffects(e *entry, effects sqlscan.Effects, control bool) 
 		s.srv.prepared.clear()
 	}
 	if effects&(sqlscan.EffectDiscardAll|sqlscan.EffectResetAll) != 0 {
-		s.srv.reset = true
+		s.srv.wasReset()
 	}
 }
 

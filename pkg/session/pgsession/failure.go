@@ -329,6 +329,7 @@ func (s *Session) replayed(failed bool) {
 			s.srv.doubt = true
 		} else {
 			s.srv.applied = s.settings
+			s.srv.expected = s.srv.params
 		}
 		s.settle()
 		return

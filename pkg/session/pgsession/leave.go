@@ -135,7 +135,11 @@ func (s *Session) clean() {
 	case srv.tx != 'I':
 		s.reset("ROLLBACK")
 		return
-	case s.pins&(discardable|session.PinClientEncoding) != 0:
+	case s.pins&(discardable|session.PinClientEncoding) != 0 || srv.changed():
+		if s.shared.Prepared {
+			srv.doubt = true
+			break
+		}
 		s.resetting = true
 		srv.prepared.clear()
 		s.reset("DISCARD ALL")
@@ -148,6 +152,7 @@ func (s *Session) clean() {
 
 func (s *Session) reset(sql string) {
 	s.oweReady(entryQuery, skip).op = opReset
+	s.srv.setUnnamed(0)
 	s.host.ToServer(wire.AppendQuery(nil, sql))
 	if s.cleanupTimeout > 0 {
 		s.host.SetTimer(s.cleanupTimeout)
@@ -156,7 +161,7 @@ func (s *Session) reset(sql string) {
 
 // cleaned ends one step of the clean-up.
 func (s *Session) cleaned(failed bool) {
-	if failed {
+	if failed || s.srv.tx != 'I' {
 		s.host.Note(EventCleanupFailed, "refused")
 		s.srv.doubt = true
 	} else if s.resetting {

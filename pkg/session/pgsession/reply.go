@@ -226,7 +226,7 @@ func (s *Session) completed(tag []byte, head *entry) {
 	case 'D':
 		switch string(tag) {
 		case "DISCARD ALL":
-			srv.reset = true
+			srv.wasReset()
 			s.forgotAll(head)
 			return
 		case "DEALLOCATE ALL":

@@ -100,6 +100,17 @@ func (srv *Server) synced() bool {
 	return srv.owed.empty() && srv.body.left == 0 && !srv.unsynced && !srv.copyIn
 }
 
+// changed tells whether a setting has changed that no request was seen to
+// change.
+func (srv *Server) changed() bool { return srv.params != srv.expected && !srv.reset }
+
+// wasReset notes that the settings are, or may be, set back. What an init query
+// has set up is gone for good.
+func (srv *Server) wasReset() {
+	srv.reset = true
+	srv.doubt = srv.doubt || srv.shared.Prepared
+}
+
 // setUnnamed notes that the request sent last replaces the unnamed statement.
 func (srv *Server) setUnnamed(version uint64) {
 	srv.unnamed, srv.unnamedSince = version, srv.owed.newest()

@@ -301,15 +301,16 @@ func (s *Session) settle() {
 	if s.state != active || s.body.left > 0 {
 		return
 	}
-	if s.pins == 0 && srv.tx == 'I' && srv.params != srv.expected && !srv.reset {
+	if s.pins == 0 && srv.tx == 'I' && srv.changed() {
 		// Something that was not recognised has changed a setting.
 		s.pin(session.PinParameterChanged)
 	}
-	held := srv.tx != 'I' || s.pins != 0 || srv.cancels > 0
-	if held && srv.reset && srv.tx != 'E' && s.settings != nil {
+	kept := srv.tx != 'I' || s.pins != 0
+	if kept && srv.reset && srv.tx != 'E' && s.settings != nil && s.pins&session.PinStartupParameter == 0 {
 		s.reapply()
 		return
 	}
+	held := kept || srv.cancels > 0
 	if held {
 		if s.draining && srv.tx == 'I' && srv.cancels == 0 {
 			s.terminate(drainError)
@@ -331,6 +332,7 @@ func (s *Session) reapply() {
 func (s *Session) replay(query []byte) {
 	s.srv.reset = false
 	s.srv.owed.push(entryQuery, skip).op = opReplay
+	s.srv.setUnnamed(0)
 	s.state = replaying
 	s.host.ToServer(query)
 	s.host.PauseClient()
@@ -341,13 +343,12 @@ func (s *Session) release(reuse bool) {
 	now := s.host.Now()
 	s.work.Waited, s.work.Total = s.granted-s.asked, now-s.asked
 	s.host.Served(s.work)
-	undone := s.shared.Prepared && s.srv.reset
 	s.srv = nil
 	if s.state != closed {
 		s.state = idle
 	}
 	s.unthrottle()
-	s.host.Release(reuse && !undone)
+	s.host.Release(reuse)
 }
 
 func (s *Session) throttle() {
