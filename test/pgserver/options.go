@@ -85,7 +85,7 @@ func (o Options) conf(dir string) string {
 		"max_connections":            "100",
 		"logging_collector":          "off",
 		"cluster_name":               "",
-		"dynamic_shared_memory_type": "posix",
+		"dynamic_shared_memory_type": "mmap", // /dev/shm is small or closed in containers
 	}
 	if o.TLS != nil {
 		settings["ssl"] = "on"
