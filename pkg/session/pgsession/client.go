@@ -84,20 +84,20 @@ func (s *Session) clientBody(p []byte) int {
 			s.scanned()
 		}
 	case bodyDrop:
+	case bodyAnswer:
+		if s.body.left == 0 {
+			s.answerFailure(true)
+		}
 	}
-	if s.body.left == 0 {
-		s.messageEnd()
+	if s.body.left > 0 {
+		return n
+	}
+	// Perhaps everything else was waiting for the end of this message.
+	s.settle()
+	if s.draining && s.Idle() {
+		s.terminate(drainError)
 	}
 	return n
-}
-
-// messageEnd follows a message that was not complete when its reply came.
-func (s *Session) messageEnd() {
-	if s.failure != nil && !s.skipToSync && s.state == idle {
-		s.answerFailure(true)
-		return
-	}
-	s.settle()
 }
 
 // clientMessage handles the message that p begins with. It returns how many

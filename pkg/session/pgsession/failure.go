@@ -14,7 +14,11 @@ var (
 	drainError = wire.Fatal(wire.CodeAdminShutdown, "terminating connection due to administrator command")
 	// IdleTimeoutError ends a session that was idle for too long.
 	IdleTimeoutError = wire.Fatal(wire.CodeIdleSessionTimeout, "terminating connection due to idle-session timeout")
-	cancelledError   = &wire.Error{
+	// connectionLostError answers a request that had not been sent yet.
+	connectionLostError = &wire.Error{
+		Severity: wire.SeverityError, Code: wire.CodeConnectionFailure, Message: "the database connection was closed",
+	}
+	cancelledError = &wire.Error{
 		Severity: wire.SeverityError, Code: wire.CodeQueryCanceled, Message: "canceling statement due to user request",
 	}
 	notPreparedError = wire.Fatal(wire.CodeInvalidStatementName,
@@ -26,12 +30,12 @@ var (
 	}
 )
 
-// serverError handles ErrorResponse, of which p has at least the beginning.
+// serverError handles ErrorResponse, of which p has at least holdReply bytes.
 func (s *Session) serverError(p []byte, total int) int {
 	srv := s.srv
-	e, _ := wire.ParseErrorResponse(p[headerSize:min(len(p), total)])
-	if e != nil && e.IsFatal() {
-		return s.serverFatal(p[:min(len(p), total)], e)
+	e, _ := wire.ParseErrorResponse(p[headerSize:min(total, holdReply)])
+	if e.IsFatal() {
+		return s.serverFatal(p, total, e)
 	}
 	head := srv.owed.front()
 	if head == nil {
@@ -175,12 +179,22 @@ func (s *Session) undefine(e *entry) {
 	}
 }
 
-// serverFatal passes on the last words of a database connection.
-func (s *Session) serverFatal(msg []byte, e *wire.Error) int {
-	if s.state == replaying && !s.welcomed || s.state == active {
-		s.host.ToClient(msg)
-	}
+// serverFatal passes on the last words of a database connection, shortened if
+// they are very long.
+func (s *Session) serverFatal(p []byte, total int, e *wire.Error) int {
 	s.host.Note(EventServerLost, e.Code)
+	if s.taking && s.state == replaying && s.welcomed {
+		s.release(false)
+		s.fail(connectionLostError)
+		return 0
+	}
+	if s.state == replaying || s.state == active {
+		if total > holdReply {
+			s.host.ToClient(wire.AppendErrorResponse(nil, wire.Fatal(e.Code, "the database ended the connection")))
+		} else {
+			s.host.ToClient(p[:total])
+		}
+	}
 	s.abandon()
 	return 0
 }
@@ -189,6 +203,12 @@ func (s *Session) serverFatal(msg []byte, e *wire.Error) int {
 // broke. The host has nothing left to release.
 func (s *Session) ServerGone() {
 	if s.srv == nil {
+		return
+	}
+	if s.taking && s.state == replaying && s.welcomed {
+		s.srv = nil
+		s.host.Note(EventServerLost, "connection closed")
+		s.fail(connectionLostError)
 		return
 	}
 	speak := s.state == active || s.state == replaying
@@ -267,6 +287,7 @@ func (s *Session) midMessage() bool {
 // session has no connection.
 func (s *Session) fail(err *wire.Error) {
 	s.state = idle
+	s.taking, s.cancelled = false, false
 	if !s.welcomed {
 		fatal := *err
 		fatal.Severity = wire.SeverityFatal
@@ -286,6 +307,8 @@ func (s *Session) failRequest(p []byte, typ byte, total int) (int, bool) {
 		n := s.drop(p, total)
 		if s.body.left == 0 {
 			s.answerFailure(true)
+		} else {
+			s.body.to = bodyAnswer
 		}
 		return n, true
 	case 'd', 'c', 'f', 'H':
@@ -328,10 +351,15 @@ func (s *Session) replayed(failed bool) {
 		if failed {
 			s.srv.doubt = true
 		} else {
-			s.srv.applied = s.settings
-			s.srv.expected = s.srv.params
+			s.srv.inForce(s.settings)
 		}
 		s.settle()
+		return
+	}
+	if !failed && s.cancelled {
+		s.srv.inForce(s.settings)
+		s.release(true)
+		s.fail(cancelledError)
 		return
 	}
 	if !failed {
@@ -344,9 +372,9 @@ func (s *Session) replayed(failed bool) {
 	s.host.Note(EventReplayFailed, "")
 	failure := s.failure
 	s.failure = nil
-	held := s.srv.tx != 'I' || s.pins != 0
+	taking := s.taking
 	s.release(false)
-	if !s.welcomed || held {
+	if !s.welcomed || !taking {
 		// The severity on the wire is fatal, as at any failed start-up.
 		e, _ := wire.ParseErrorResponse(failure[headerSize:])
 		fatal := *e

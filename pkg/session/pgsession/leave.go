@@ -37,6 +37,8 @@ func (s *Session) Cancel() {
 		s.host.CancelBorrow()
 		s.host.SetTimer(0)
 		s.fail(cancelledError)
+	case s.state == replaying && s.taking && s.welcomed:
+		s.cancelled = true
 	case s.state == active && !s.srv.owed.empty(), s.state == relaying:
 		s.srv.cancels++
 		s.host.CancelQuery()
@@ -98,7 +100,7 @@ func (s *Session) leave() {
 		return
 	}
 	srv := s.srv
-	halfSent := s.body.left > 0 && s.body.to != bodyDrop
+	halfSent := s.body.left > 0 && (s.body.to == bodyForward || s.body.to == bodyScan)
 	s.state = leaving
 	s.statements = nil
 	s.throttled, s.blocked = false, false
@@ -135,7 +137,7 @@ func (s *Session) clean() {
 	case srv.tx != 'I':
 		s.reset("ROLLBACK")
 		return
-	case s.pins&(discardable|session.PinClientEncoding) != 0 || srv.changed():
+	case s.pins&(discardable|session.PinClientEncoding) != 0 || s.changed():
 		if s.shared.Prepared {
 			srv.doubt = true
 			break

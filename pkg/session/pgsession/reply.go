@@ -12,7 +12,7 @@ import (
 
 const (
 	// holdReply is the longest reply that is held to be read whole; of longer
-	// errors and notices only the beginning is looked at.
+	// errors only so much is looked at.
 	holdReply = 32 << 10
 	// maxReply is the longest message taken from a server.
 	maxReply = 1<<31 - 1
@@ -89,18 +89,18 @@ func (s *Session) serverMessage(p []byte) int {
 			return s.unexpected(typ)
 		}
 		return s.stream(p, total, head.act)
-	case 'N', 'A':
+	case 'N':
 		act := forward
 		if s.state != active {
 			act = skip
 		}
 		return s.stream(p, total, act)
 	}
-	if len(p) < total && total <= holdReply {
+	if total > holdReply && typ != 'E' && typ != 'T' && typ != 't' && typ != 'V' {
+		s.serverFault("message of type " + strconv.Quote(string(typ)) + " too long")
 		return 0
 	}
-	if len(p) < total && typ != 'E' && typ != 'T' && typ != 't' && typ != 'V' {
-		s.serverFault("message of type " + strconv.Quote(string(typ)) + " too long")
+	if len(p) < min(total, holdReply) && typ != 'T' && typ != 't' && typ != 'V' {
 		return 0
 	}
 	msg := p[:min(len(p), total)]
@@ -109,6 +109,9 @@ func (s *Session) serverMessage(p []byte) int {
 		return s.serverError(p, total)
 	case 'S':
 		return s.serverParameter(msg)
+	case 'A':
+		s.notification(msg)
+		return len(msg)
 	}
 	if head == nil {
 		if typ == 'Z' && s.srv.stray > 0 {
@@ -309,6 +312,17 @@ func (s *Session) serverReady(msg []byte, head *entry) int {
 	return len(msg)
 }
 
+// notification passes NotificationResponse on to a session that may have asked
+// for it. If it has not, somebody's LISTEN went unnoticed.
+func (s *Session) notification(msg []byte) {
+	switch {
+	case s.pins == 0:
+		s.srv.doubt = true
+	case s.state == active, s.state == replaying && !s.taking:
+		s.host.ToClient(msg)
+	}
+}
+
 // serverParameter handles ParameterStatus, which may come at any time.
 func (s *Session) serverParameter(msg []byte) int {
 	name, rest, ok := cstring(msg[headerSize:])
@@ -319,7 +333,7 @@ func (s *Session) serverParameter(msg []byte) int {
 	if !ok {
 		return s.unexpected('S')
 	}
-	s.srv.params = s.srv.params.With(string(name), string(value))
+	s.srv.report(string(name), string(value))
 	if s.state == active && s.welcomed {
 		s.setView(s.srv.params)
 		s.host.ToClient(msg)
@@ -329,7 +343,7 @@ func (s *Session) serverParameter(msg []byte) int {
 
 // IdleData takes bytes from a database connection that nobody has borrowed. ok
 // is false if the connection must not be used any more: it said goodbye, or
-// something that nobody asked for.
+// something that nobody asked for, such as a notification.
 func (srv *Server) IdleData(p []byte) (used int, ok bool) {
 	for {
 		rest := p[used:]
@@ -349,7 +363,7 @@ func (srv *Server) IdleData(p []byte) (used int, ok bool) {
 		}
 		total := int(length) + 1
 		switch rest[0] {
-		case 'N', 'A':
+		case 'N':
 			n := min(len(rest), total)
 			srv.body = body{left: uint32(total - n), to: bodyDrop}
 			used += n
@@ -364,7 +378,7 @@ func (srv *Server) IdleData(p []byte) (used int, ok bool) {
 			if !ok {
 				return used, false
 			}
-			srv.params = srv.params.With(string(name), string(value))
+			srv.report(string(name), string(value))
 			used += total
 		default:
 			return used, false

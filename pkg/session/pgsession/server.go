@@ -70,7 +70,8 @@ type bodyTo uint8
 const (
 	bodyForward bodyTo = iota
 	bodyDrop
-	bodyScan // forwarded, and read by the SQL scanner
+	bodyAnswer // dropped, and then answered with the failure
+	bodyScan   // forwarded, and read by the SQL scanner
 )
 
 // take says how much of n bytes belongs to the body, and counts it off.
@@ -100,9 +101,19 @@ func (srv *Server) synced() bool {
 	return srv.owed.empty() && srv.body.left == 0 && !srv.unsynced && !srv.copyIn
 }
 
-// changed tells whether a setting has changed that no request was seen to
-// change.
-func (srv *Server) changed() bool { return srv.params != srv.expected && !srv.reset }
+// inForce notes that these settings are applied.
+func (srv *Server) inForce(settings *Settings) {
+	srv.applied, srv.expected = settings, srv.params
+}
+
+// report notes what the server has reported.
+func (srv *Server) report(name, value string) {
+	srv.params = srv.params.With(name, value)
+	if name == "in_hot_standby" {
+		// It tells of the server, not of the session.
+		srv.expected = srv.expected.With(name, value)
+	}
+}
 
 // wasReset notes that the settings are, or may be, set back. What an init query
 // has set up is gone for good.

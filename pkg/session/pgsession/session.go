@@ -95,6 +95,9 @@ type Session struct {
 	terminated bool
 	// resetting: the clean-up statements are on their way.
 	resetting bool
+	// taking: the connection was just granted, and gets the session's settings.
+	// cancelled: the request that wants it was cancelled.
+	taking, cancelled bool
 
 	body body // of the client's message that is coming in
 	// failure answers the next request in place of the server.
@@ -215,6 +218,7 @@ func (s *Session) bind(srv *Server) bool {
 	}
 	if s.pins&session.PinStartupParameter == 0 {
 		if query := replay(srv.applied, s.settings, srv.reset); query != nil {
+			s.taking = true
 			s.replay(query)
 			return false
 		}
@@ -226,9 +230,9 @@ func (s *Session) bind(srv *Server) bool {
 // ready makes the session active on a connection that has its settings.
 func (s *Session) ready() {
 	s.state = active
-	s.srv.applied = s.settings
+	s.taking = false
 	s.srv.reset = false
-	s.srv.expected = s.srv.params
+	s.srv.inForce(s.settings)
 	if !s.welcomed {
 		if s.pins&session.PinStartupParameter == 0 {
 			s.shared.setReported(s.settings, s.srv.params)
@@ -301,7 +305,7 @@ func (s *Session) settle() {
 	if s.state != active || s.body.left > 0 {
 		return
 	}
-	if s.pins == 0 && srv.tx == 'I' && srv.changed() {
+	if s.pins == 0 && srv.tx == 'I' && s.changed() {
 		// Something that was not recognised has changed a setting.
 		s.pin(session.PinParameterChanged)
 	}
@@ -321,6 +325,17 @@ func (s *Session) settle() {
 	if s.draining {
 		s.terminate(drainError)
 	}
+}
+
+// changed tells whether a setting has changed that no request was seen to
+// change. What logins report by now has changed for all.
+func (s *Session) changed() bool {
+	srv := s.srv
+	if srv.params == srv.expected || srv.reset {
+		return false
+	}
+	p := s.shared.reported(s.settings)
+	return p == nil || *p != srv.params
 }
 
 // reapply puts the session's settings back after RESET ALL or DISCARD ALL:
