@@ -4,7 +4,6 @@ package proxy
 
 import (
 	"crypto/tls"
-	"errors"
 	"runtime/debug"
 	"time"
 
@@ -83,7 +82,7 @@ func (c *client) attach(t *netloop.Transport, tc *tls.Conn, o pgsession.Options)
 	c.worker.add(c)
 	c.counts().open[c.tls]++
 	c.worker.proxy.cancels.add(c, o.PID, o.Secret)
-	conn.Do(func() {
+	c.do(func() {
 		c.session.Init(o)
 		if c.worker.proxy.draining.Load() {
 			c.end(ClosedDrain, shutdownError)
@@ -93,8 +92,11 @@ func (c *client) attach(t *netloop.Transport, tc *tls.Conn, o pgsession.Options)
 	})
 }
 
-// gone frees the client's place.
-func (c *client) gone() { c.worker.proxy.admitted.leave(true) }
+// gone frees the client's place and its cancel key.
+func (c *client) gone() {
+	c.worker.proxy.cancels.remove(c.pid)
+	c.worker.proxy.admitted.leave(true)
+}
 
 // end ends the session, telling the client why.
 func (c *client) end(reason CloseReason, why *wire.Error) {
@@ -105,13 +107,26 @@ func (c *client) end(reason CloseReason, why *wire.Error) {
 func (c *client) counts() *endpointCounts { return c.worker.counts.endpoint(c.endpoint.index) }
 
 // Data implements netloop.Handler.
-func (c *client) Data(_ *netloop.Conn, p []byte) int {
+func (c *client) Data(_ *netloop.Conn, p []byte) (n int) {
+	defer c.rescue()
 	c.lastActive = c.worker.loop.Now()
-	n := c.session.ClientData(p)
+	n = c.session.ClientData(p)
 	if c.db != nil && c.db.conn.OverHighWater() {
 		c.pauseRead(pausedByServer)
 	}
 	return n
+}
+
+// serverData gives the session what db has read. After a panic nobody knows how
+// much of it was used, so whoever has db by now must lose it too.
+func (c *client) serverData(db *dbConn, p []byte) (n int) {
+	defer func() {
+		if v := recover(); v != nil {
+			c.crash(v)
+			db.breakOff()
+		}
+	}()
+	return c.session.ServerData(p)
 }
 
 // Drained implements netloop.Handler: the client takes bytes again.
@@ -131,37 +146,14 @@ func (c *client) Hangup(*netloop.Conn) {
 }
 
 // Closed implements netloop.Handler.
-func (c *client) Closed(_ *netloop.Conn, err error) {
+func (c *client) Closed(*netloop.Conn, error) {
 	c.conn = nil
-	w := c.worker
-	w.remove(c)
+	c.worker.remove(c)
 	c.counts().open[c.tls]--
-	c.unpinned()
-	w.proxy.cancels.remove(c.pid)
-	c.gone()
-	var pe *netloop.PanicError
-	crashed := c.crashed || errors.As(err, &pe)
-	if crashed {
-		c.closing = ClosedPanic
-	}
 	c.counts().closed[c.closing]++
-	if crashed {
-		c.crash()
-		return
-	}
+	c.unpinned()
+	c.gone()
 	c.do(c.session.ClientGone)
-}
-
-// crash throws away what a session with a defect holds. The session may be in
-// any state, so nothing of it is used again.
-func (c *client) crash() {
-	c.crashed = true
-	c.timer.Stop()
-	if c.db != nil {
-		c.Release(false)
-	} else {
-		c.CancelBorrow()
-	}
 }
 
 // ToClient implements pgsession.Host.
@@ -234,17 +226,32 @@ func (c *client) do(f func()) {
 	if c.crashed {
 		return
 	}
-	if c.conn != nil {
-		c.conn.Do(f)
-		return
-	}
-	defer func() {
-		if v := recover(); v != nil {
-			c.worker.panicked(v, debug.Stack())
-			c.crash()
-		}
-	}()
+	defer c.rescue()
 	f()
+}
+
+// rescue is deferred around calls of the session.
+func (c *client) rescue() {
+	if v := recover(); v != nil {
+		c.crash(v)
+	}
+}
+
+// crash throws away what a session with a defect holds. The session may be in
+// any state, so nothing of it is used again.
+func (c *client) crash(v any) {
+	c.worker.proxy.panicked(panicInSession, v, debug.Stack())
+	c.crashed = true
+	c.closing = ClosedPanic
+	c.timer.Stop()
+	if c.db != nil {
+		c.Release(false)
+	} else {
+		c.CancelBorrow()
+	}
+	if c.conn != nil {
+		c.conn.Close()
+	}
 }
 
 // refused tells the session that it gets no connection.

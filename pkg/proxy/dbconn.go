@@ -46,33 +46,40 @@ func (d *dbConn) attach(w *worker, t *netloop.Transport, tc *tls.Conn) error {
 	return nil
 }
 
-// Data implements netloop.Handler.
+// Data implements netloop.Handler. What is left when a borrower has given the
+// connection back belongs to the next one, who may have it already.
 func (d *dbConn) Data(_ *netloop.Conn, p []byte) int {
 	used := 0
-	for used < len(p) {
+	for used < len(p) && !d.over() {
 		c := d.borrower
 		if c == nil {
 			n, ok := d.server.IdleData(p[used:])
-			used += n
 			if !ok {
-				d.target.idleLost(d)
+				d.breakOff()
 				return len(p)
 			}
-			if n == 0 || d.borrower == nil {
-				return used
-			}
-			continue
+			return used + n
 		}
-		n := c.session.ServerData(p[used:])
-		used += n
+		used += c.serverData(d, p[used:])
 		if d.borrower == c {
 			return used
 		}
-		if d.closing {
-			return len(p)
-		}
+	}
+	if d.over() {
+		return len(p)
 	}
 	return used
+}
+
+// over tells that nobody will use what the server says from now on.
+func (d *dbConn) over() bool { return d.closing || d.conn.Gone() }
+
+// breakOff closes the connection at once; Closed tells whoever has it, or else
+// the pool.
+func (d *dbConn) breakOff() {
+	if d.conn != nil && !d.closing {
+		d.conn.Close()
+	}
 }
 
 // Drained implements netloop.Handler: the server takes bytes again.
@@ -91,17 +98,7 @@ func (d *dbConn) Closed(_ *netloop.Conn, err error) {
 	}
 	if c := d.borrower; c != nil {
 		c.db, d.borrower = nil, nil
-		var pe *netloop.PanicError
-		if errors.As(err, &pe) {
-			// It was the borrower's session that failed, with this connection on
-			// its hands.
-			c.crashed = true
-			if c.conn != nil {
-				c.conn.Close()
-			}
-		} else {
-			c.do(c.session.ServerGone)
-		}
+		c.do(c.session.ServerGone)
 		d.worker.release(d, false)
 		return
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -174,7 +175,7 @@ func (e *Endpoint) login(nc net.Conn, s *Settings) {
 		e.unauthenticated.Add(-1)
 		if v := recover(); v != nil {
 			e.failed.add(failedPanic)
-			e.log.Error("panic in a login; only this client is affected", zap.Any("panic", v), zap.Stack("stack"))
+			p.panicked("panic in a login; only this client is affected", v, debug.Stack())
 		}
 		if !admitted {
 			_ = t.Close()
@@ -261,7 +262,6 @@ func (e *Endpoint) open(t *netloop.Transport, l *pglogin.Login, o *EndpointOptio
 		zap.String("database", l.Database), zap.Uint32("client_connection", c.pid), zap.Bool("tls", l.TLS != nil))
 	if !w.loop.Post(func() { c.attach(t, l.TLS, so) }) {
 		_ = t.Close()
-		p.cancels.remove(c.pid)
 		c.gone()
 	}
 }

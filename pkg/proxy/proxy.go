@@ -89,6 +89,14 @@ func New(o Options, s Settings) (*Proxy, error) {
 // now is the proxy's monotonic clock.
 func (p *Proxy) now() time.Duration { return time.Since(p.started) }
 
+const panicInSession = "panic in a session; the session is ended, others go on"
+
+// panicked reports a defect, and what it has cost.
+func (p *Proxy) panicked(what string, value any, stack []byte) {
+	p.panics.Add(1)
+	p.log.Error(what, zap.Any("panic", value), zap.ByteString("stack", stack))
+}
+
 // SetSettings replaces the settings; clients that are there keep what was
 // decided at their login.
 func (p *Proxy) SetSettings(s Settings) { p.settings.Store(&s) }

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -260,7 +261,13 @@ func (t *TargetGroup) dial(d *pool.DialAttempt) {
 	}
 }
 
-func (t *TargetGroup) open(ctx context.Context, o *TargetOptions, key pool.Key, d *pool.DialAttempt) (*target.Established, error) {
+func (t *TargetGroup) open(ctx context.Context, o *TargetOptions, key pool.Key, d *pool.DialAttempt) (est *target.Established, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			t.proxy.panicked("panic while a database connection was opened; only those who wait for it are affected", v, debug.Stack())
+			err = fmt.Errorf("panic: %v", v)
+		}
+	}()
 	password, err := o.Passwords(ctx, key.User)
 	if err != nil {
 		return nil, &noCredentialsError{key.User, err}
@@ -311,16 +318,13 @@ func (t *TargetGroup) learn(ctx context.Context, o *TargetOptions, r target.Requ
 	return nil
 }
 
-// idleLost gives up an idle connection that said something it should not, or
-// goodbye. It runs on the connection's loop.
-func (t *TargetGroup) idleLost(d *dbConn) {
-	if d.conn != nil {
-		d.conn.Close() // Closed tells the pool
-	}
-}
-
 // cancel delivers a cancel request and returns when the server has acted on it.
 func (t *TargetGroup) cancel(pid uint32, secret []byte) {
+	defer func() {
+		if v := recover(); v != nil {
+			t.proxy.panicked("panic while a cancel request was delivered", v, debug.Stack())
+		}
+	}()
 	ctx, stop := context.WithTimeout(t.proxy.ctx, cancelLimit)
 	defer stop()
 	if err := t.opts.Load().Dialer.Cancel(ctx, pid, secret); err != nil {

@@ -39,7 +39,7 @@ func newWorker(p *Proxy, id int) (*worker, error) {
 	loop, err := netloop.New(netloop.Options{
 		ID: id, Driver: p.opts.Driver,
 		OnPanic: func(_ *netloop.Conn, value any, stack []byte) {
-			w.panicked(value, stack)
+			p.panicked(panicInSession, value, stack)
 		},
 	})
 	if err != nil {
@@ -48,13 +48,6 @@ func newWorker(p *Proxy, id int) (*worker, error) {
 	w.loop = loop
 	w.sweep.Init(w.sweepIdle)
 	return w, nil
-}
-
-// panicked reports a defect that has cost one client its session.
-func (w *worker) panicked(value any, stack []byte) {
-	w.proxy.panics.Add(1)
-	w.proxy.log.Error("panic in a session; the session is ended, others go on",
-		zap.Any("panic", value), zap.ByteString("stack", stack))
 }
 
 // start runs the loop until stop. wg is done when it has ended.
@@ -114,7 +107,7 @@ func (w *worker) sweepIdle() {
 		if c.conn == nil || now-c.lastActive < limit || !c.mayTimeOut() {
 			continue
 		}
-		c.conn.Do(func() { c.end(ClosedIdle, pgsession.IdleTimeoutError) })
+		c.do(func() { c.end(ClosedIdle, pgsession.IdleTimeoutError) })
 	}
 }
 
