@@ -118,6 +118,11 @@ func (s *Session) clientMessage(p []byte) (int, bool) {
 		s.protocolError("invalid message length")
 		return 0, false
 	}
+	if length > 4 && (typ == 'S' || typ == 'H') {
+		// The server's error for these is not in the ledger.
+		s.protocolError("invalid message format")
+		return 0, false
+	}
 	total := int(length) + 1
 	if typ == 'X' {
 		return s.clientTerminate(min(total, len(p)))
@@ -212,9 +217,6 @@ func (s *Session) clientExecute(p []byte, total int) (int, bool) {
 }
 
 func (s *Session) clientSync(p []byte, total int) (int, bool) {
-	if len(p) < total {
-		return 0, false
-	}
 	if s.skipToSync && s.srv == nil {
 		// The error was the proxy's own, and there is no connection to ask.
 		s.skipToSync = false

@@ -339,14 +339,12 @@ func (s *Session) ensurePrepared(st Statement) *prepared {
 // makeRoom closes the statement unused for longest if the server has its fill.
 func (s *Session) makeRoom() {
 	ps := &s.srv.prepared
-	if ps.len() < s.shared.MaxStatements {
-		return
-	}
-	for pr := ps.oldest; pr != nil; pr = pr.newer {
+	for pr := ps.oldest; pr != nil && ps.len() >= s.shared.MaxStatements; {
+		next := pr.newer
 		if !pr.only {
 			s.evict(pr)
-			return
 		}
+		pr = next
 	}
 }
 
