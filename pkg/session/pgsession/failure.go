@@ -42,6 +42,9 @@ func (s *Session) serverError(p []byte, total int) int {
 		return s.unexpected('E')
 	}
 	srv.copyFails()
+	if head.prep != nil {
+		s.statementError(e.Code, head)
+	}
 	act, op, name := head.act, head.op, head.name
 	switch head.kind {
 	case entryQuery, entryFunctionCall, entrySync:
@@ -76,6 +79,22 @@ func (s *Session) serverError(p []byte, total int) int {
 	n := s.streamError(p, total, act, name)
 	s.advance()
 	return n
+}
+
+// statementError draws conclusions from an error in the use of a prepared
+// statement.
+func (s *Session) statementError(code string, e *entry) {
+	switch {
+	case e.kind == entryParse || e.kind == entryClose:
+	case code == wire.CodeInvalidStatementName:
+		// Somebody has deallocated it behind the proxy's back.
+		s.srv.prepared.remove(e.prep)
+		s.srv.doubt = true
+	case code == wire.CodeFeatureNotSupported:
+		// "cached plan must not change result type": definitions have changed
+		// unseen. Whoever prepares the statement anew must get a new one.
+		s.shared.catalog.Add(1)
+	}
 }
 
 // streamError passes the error on with the client's name of a statement in

@@ -270,15 +270,17 @@ func (s *Session) clientBind(p []byte, total int) (int, bool) {
 		s.bound(s.owe(entryBind, forward), portal, s.unnamed.effects)
 		return s.pass(p, total), true
 	}
-	number, effects, known := s.serverNumber(name)
-	s.bound(s.owe(entryBind, forward), portal, effects)
-	if !known && !ours(name) {
+	pr, effects := s.serverStatement(name)
+	e := s.owe(entryBind, forward)
+	e.prep = pr
+	s.bound(e, portal, effects)
+	if pr == nil && !ours(name) {
 		return s.pass(p, total), true
 	}
 	head := append(s.scratch(), 'B', 0, 0, 0, 0)
 	head = append(head, portal...)
 	head = append(head, 0)
-	head = appendServerName(head, number)
+	head = appendServerName(head, pr.serverNumber())
 	head = append(head, 0)
 	tail := total - headerSize - len(portal) - 1 - len(name) - 1
 	binary.BigEndian.PutUint32(head[1:], uint32(len(head)-1+tail))
@@ -304,17 +306,16 @@ func (s *Session) uncertain(name []byte) bool {
 	return ok && srv.uncertainStatement(st)
 }
 
-// serverNumber prepares the statement that the client calls name, if there is
-// one, and gives its number on the server. An unknown name gets the number 0,
-// which is never given out, so that the server refuses it.
-func (s *Session) serverNumber(name []byte) (number uint32, effects sqlscan.Effects, known bool) {
+// serverStatement prepares the statement that the client calls name; nil if
+// there is none.
+func (s *Session) serverStatement(name []byte) (pr *prepared, effects sqlscan.Effects) {
 	st, ok := s.statements[string(name)]
 	if !ok {
-		return 0, 0, false
+		return nil, 0
 	}
 	effects = st.text.Value().effects
 	s.freshSequences(effects)
-	return s.ensurePrepared(st).number, effects, true
+	return s.ensurePrepared(st), effects
 }
 
 // ours tells whether a client's name could be one of the proxy's own.
@@ -416,14 +417,14 @@ func (s *Session) describeStatement(msg, name []byte) {
 		s.host.ToServer(msg)
 		return
 	}
-	number, _, known := s.serverNumber(name)
-	s.owe(entryDescribeStatement, forward)
-	if !known && !ours(name) {
+	pr, _ := s.serverStatement(name)
+	s.owe(entryDescribeStatement, forward).prep = pr
+	if pr == nil && !ours(name) {
 		s.host.ToServer(msg)
 		return
 	}
 	out := append(s.scratch(), 'D', 0, 0, 0, 0, 'S')
-	out = append(appendServerName(out, number), 0)
+	out = append(appendServerName(out, pr.serverNumber()), 0)
 	binary.BigEndian.PutUint32(out[1:], uint32(len(out)-1))
 	s.host.ToServer(out)
 }
@@ -513,10 +514,11 @@ func (s *Session) namedQuery(text []byte, res sqlscan.Result, st Statement, name
 		s.host.ToServer(syncMessage)
 	}
 	e := s.oweQuery()
+	e.prep = pr
 	if res.Effects&sqlscan.EffectDeallocate == 0 {
 		s.queryEffects(e, st.text.Value().effects, false)
 	} else {
-		e.op, e.name, e.stmt, e.prep = opForget, name, st, pr
+		e.op, e.name, e.stmt = opForget, name, st
 		s.forget(name)
 		s.srv.prepared.remove(pr)
 	}

@@ -48,6 +48,16 @@ type prepared struct {
 	refused bool
 }
 
+// serverNumber is the number in the statement's name on the server. An unknown
+// statement, nil, has the number 0, which is never given out, so that the server
+// refuses it.
+func (p *prepared) serverNumber() uint32 {
+	if p == nil {
+		return 0
+	}
+	return p.number
+}
+
 // preparedSet is what is prepared on one database connection, in the order of
 // use. The zero value is empty.
 type preparedSet struct {
