@@ -42,7 +42,7 @@ func (s *Session) serverError(p []byte, total int) int {
 		return s.unexpected('E')
 	}
 	srv.copyFails()
-	if head.prep != nil {
+	if head.prep != nil && !head.told {
 		s.statementError(e.Code, head)
 	}
 	act, op, name := head.act, head.op, head.name
