@@ -315,7 +315,7 @@ func (s *Session) resetScanner(sc *sqlscan.Scanner) {
 	}
 }
 
-// scanned is called at the end of a long simple query that was read as it
+// scanned is called at the end of a long Query or Parse that was read as it
 // streamed by. Its entry is the newest one: nothing else was sent meanwhile.
 func (s *Session) scanned() {
 	res := s.scanner.Result()
@@ -323,12 +323,24 @@ func (s *Session) scanned() {
 	if s.srv == nil || res.Effects == 0 {
 		return
 	}
-	if n := s.srv.owed.n; n > 0 && s.srv.owed.at(n-1).kind == entryQuery {
-		s.queryEffects(s.srv.owed.at(n-1), res.Effects, res.TransactionControl)
+	owed := &s.srv.owed
+	if owed.empty() {
+		return // an error ahead of it lets the server ignore it
+	}
+	e := owed.at(owed.n - 1)
+	if e.kind == entryQuery {
+		s.queryEffects(e, res.Effects, res.TransactionControl)
 		return
 	}
-	// A long Parse, or the server refused it before its end was sent.
-	s.pin(pinsOf(res.Effects))
+	// A long Parse. Its statement is not followed to its execution.
+	pins := pinsOf(res.Effects)
+	if res.Effects&releaseEffects != 0 {
+		pins |= session.PinUnknownStatement
+	}
+	s.pinFor(e, pins)
+	if e.op == opUnnamed && e.version == s.unnamed.version {
+		s.unnamed.effects = res.Effects
+	}
 }
 
 func (s *Session) clientFunctionCall(p []byte, total int) (int, bool) {

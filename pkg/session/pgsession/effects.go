@@ -67,6 +67,18 @@ func pinsOf(effects sqlscan.Effects) (pins session.Pins) {
 	return pins
 }
 
+// pinsOf gives the pins of a text. That of EXECUTE are those of the statements
+// prepared in SQL.
+func (s *Session) pinsOf(effects sqlscan.Effects) session.Pins {
+	if effects&sqlscan.EffectPrepare != 0 {
+		s.sqlPrepared |= effects
+	}
+	if effects&sqlscan.EffectExecute != 0 {
+		effects |= s.sqlPrepared
+	}
+	return pinsOf(effects)
+}
+
 func releasesOf(effects sqlscan.Effects) (pins session.Pins) {
 	for _, r := range releasing {
 		if effects&r.effect != 0 {
@@ -81,7 +93,7 @@ func releasesOf(effects sqlscan.Effects) (pins session.Pins) {
 // counts when it has succeeded, and only if the text begins and ends no
 // transaction: then its statements have taken effect together.
 func (s *Session) queryEffects(e *entry, effects sqlscan.Effects, control bool) {
-	pins := pinsOf(effects)
+	pins := s.pinsOf(effects)
 	s.pinFor(e, pins)
 	if pins == 0 && !control {
 		e.releases = effects & releaseEffects
@@ -100,7 +112,7 @@ func (s *Session) queryEffects(e *entry, effects sqlscan.Effects, control bool) 
 // bound notes what the statement bound by e does to session state when it is
 // executed.
 func (s *Session) bound(e *entry, portal []byte, effects sqlscan.Effects) {
-	pins := pinsOf(effects)
+	pins := s.pinsOf(effects)
 	releases := effects & releaseEffects
 	switch {
 	case len(portal) == 0:

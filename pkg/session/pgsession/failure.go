@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"strconv"
 
+	"github.com/rdsproxy/rdsproxy/pkg/session"
 	wire "github.com/rdsproxy/rdsproxy/pkg/wire/postgres"
 )
 
@@ -59,8 +60,12 @@ func (s *Session) serverError(p []byte, total int) int {
 		if head.told {
 			act = skip
 		}
+		if head.kind == entryQuery && !head.begun && notUnderstood(e.Code, p[headerSize:min(total, holdReply)]) {
+			s.retract(head.fresh, 1)
+		}
 	default:
 		if !s.extendedError(head) {
+			srv.doubt = true
 			s.terminate(notPreparedError)
 			return 0
 		}
@@ -79,6 +84,30 @@ func (s *Session) serverError(p []byte, total int) int {
 	n := s.streamError(p, total, act, name)
 	s.advance()
 	return n
+}
+
+// notUnderstood tells whether an error is the parser's about the client's text,
+// of which nothing was carried out then: it has a position there (field P), and
+// none within a text that the server runs for itself (q, W).
+func notUnderstood(code string, body []byte) bool {
+	if code != wire.CodeSyntaxError {
+		return false
+	}
+	positioned := false
+	for len(body) > 0 && body[0] != 0 {
+		switch body[0] {
+		case 'P':
+			positioned = true
+		case 'q', 'W':
+			return false
+		}
+		_, rest, ok := cstring(body[1:])
+		if !ok {
+			return false
+		}
+		body = rest
+	}
+	return positioned
 }
 
 // statementError draws conclusions from an error in the use of a prepared
@@ -119,30 +148,32 @@ func (s *Session) streamError(p []byte, total int, act action, name string) int 
 }
 
 // extendedError takes back everything up to the next Sync, which the server
-// ignores after an error in the extended protocol. It gives false if that
-// includes a request which would not have been ignored without the proxy.
+// ignores after an error in the extended protocol. It gives false if what failed
+// was the proxy's own, and lets the server ignore a query of the client's that it
+// would have carried out otherwise.
 func (s *Session) extendedError(head *entry) bool {
 	srv := s.srv
 	head.failed = true
-	own := head.act == skip
+	if head.forQuery {
+		return false
+	}
 	n, found := srv.owed.untilSync(0)
 	if srv.unnamedSince > srv.owed.gone && srv.unnamedSince <= srv.owed.gone+stamp(n) { //nolint:gosec // n is never negative
 		srv.unnamed, srv.unnamedSince = unnamedUnknown, 0
 	}
 	for i := n - 1; i >= 0; i-- {
-		e := srv.owed.at(i)
-		if own && e.kind == entryQuery {
-			return false
-		}
-		s.undo(e)
+		s.undo(srv.owed.at(i))
 	}
-	if own && found && srv.owed.at(n).act == skip {
+	if found && n+1 < srv.owed.n && srv.owed.at(n).act == skip {
 		// The query that the proxy prepared it for comes behind its Sync.
 		srv.owed.at(n + 1).told = true
 	}
+	var fresh session.Pins
 	for range n {
+		fresh |= srv.owed.front().fresh
 		srv.owed.pop()
 	}
+	s.retract(fresh, 0) // none of it was carried out
 	srv.releases, srv.executed = 0, 2
 	if !found {
 		srv.unsynced = true

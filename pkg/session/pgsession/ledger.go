@@ -70,11 +70,14 @@ type entry struct {
 	// the request as a whole may still fail (opForgetAll in a multi-statement).
 	confirmed bool
 	// failed: the server reported an error for it, and told: the client has been
-	// told one already.
-	failed, told bool
-	// pins are what the request pins for, and releases the effects that take
-	// pins away if it succeeds.
+	// told one already. begun: the server has carried out a part of it.
+	failed, told, begun bool
+	// forQuery: the proxy's own, for the sake of a simple query in the same batch.
+	forQuery bool
+	// pins are what the request pins for, and fresh those that it was the first
+	// to give. releases are the effects that take pins away if it succeeds.
 	pins     session.Pins
+	fresh    session.Pins
 	releases sqlscan.Effects
 	prep     *prepared
 	stmt     Statement

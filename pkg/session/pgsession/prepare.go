@@ -513,6 +513,9 @@ func (s *Session) namedQuery(text []byte, res sqlscan.Result, st Statement, name
 		s.oweReady(entrySync, skip)
 		s.host.ToServer(syncMessage)
 	}
+	for i := before; open && i < s.srv.owed.n; i++ {
+		s.srv.owed.at(i).forQuery = true
+	}
 	e := s.oweQuery()
 	e.prep = pr
 	if res.Effects&sqlscan.EffectDeallocate == 0 {

@@ -157,6 +157,7 @@ func (s *Session) reply(p []byte, typ byte, total int, head *entry) int {
 	default:
 		return s.unexpected(typ)
 	}
+	head.begun = true
 	n := s.stream(p, total, act)
 	if ends {
 		s.succeeded(srv.owed.front())

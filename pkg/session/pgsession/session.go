@@ -73,6 +73,8 @@ type Session struct {
 	// boundReleases is what the statement of the unnamed portal takes away when
 	// it is executed.
 	boundReleases sqlscan.Effects
+	// sqlPrepared is what PREPARE in SQL has put off until an EXECUTE.
+	sqlPrepared sqlscan.Effects
 	// scanner is there while a long statement streams by.
 	scanner *textScan
 
@@ -397,7 +399,20 @@ func (s *Session) pin(p session.Pins) {
 // pinFor notes the reasons that the request e gives.
 func (s *Session) pinFor(e *entry, p session.Pins) {
 	e.pins |= p
+	e.fresh |= p &^ s.pins
 	s.pin(p)
+}
+
+// retract takes back what a request pinned for that was not carried out. The
+// requests from index first on may go on to pin for the same.
+func (s *Session) retract(p session.Pins, first int) {
+	owed := &s.srv.owed
+	for i := first; i < owed.n && p != 0; i++ {
+		e := owed.at(i)
+		e.fresh |= p & e.pins
+		p &^= e.pins
+	}
+	s.unpin(p)
 }
 
 // unpin takes reasons away.
