@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/rdsproxy/rdsproxy/test/bench/report"
@@ -143,13 +144,14 @@ func (b *bench) pair(ctx context.Context, e experiment, round int, peerFirst boo
 		}
 		values[s] = v
 	}
-	line := fmt.Sprintf("round %d/%d  %-24s", round+1, e.rounds, e.name)
+	var line strings.Builder
+	fmt.Fprintf(&line, "round %d/%d  %-24s", round+1, e.rounds, e.name)
 	for m, metric := range e.metrics {
 		ours, peer := values[b.ours][m], values[b.peer][m]
 		b.found.Add(e.figure(metric), metric.unit, b.peer.pooler.Name(), ours, peer)
-		line += fmt.Sprintf("  %s %.4g | %.4g", metric.suffix, ours, peer)
+		fmt.Fprintf(&line, "  %s %.4g | %.4g", metric.suffix, ours, peer)
 	}
-	b.say("%s", line)
+	b.say("%s", line.String())
 	return nil
 }
 

@@ -37,14 +37,16 @@ func testBench(t *testing.T) *bench {
 func TestRunPairsAndAlternates(t *testing.T) {
 	var calls []string
 	scripted := func(name string, rounds int) experiment {
-		return experiment{name: name, rounds: rounds, metrics: []metric{{"cpu", report.UnitMicros}},
+		return experiment{
+			name: name, rounds: rounds, metrics: []metric{{"cpu", report.UnitMicros}},
 			measure: func(_ context.Context, _ *bench, s *side) ([]float64, error) {
 				calls = append(calls, name+" "+s.label)
 				if s.label == "ours" {
 					return []float64{1}, nil
 				}
 				return []float64{2}, nil
-			}}
+			},
+		}
 	}
 	b := testBench(t)
 	if err := b.run(context.Background(), []experiment{scripted("a", 2), scripted("b", 1), scripted("c", 2)}); err != nil {

@@ -71,8 +71,11 @@ func (p plan) throughput(name string, pool int, l rig.Load) experiment {
 		name: name, pool: pool, rounds: p.rounds, load: &l,
 		estimate: 2 * (p.warm + p.load + 400*time.Millisecond + time.Duration(l.Clients)*2*time.Millisecond),
 		metrics: []metric{
-			{"throughput", report.UnitPerSecond}, {"p50", report.UnitMicros}, {"p99", report.UnitMicros},
-			{"cpu_per_query", report.UnitMicros}, {"switches_per_query", report.UnitPerQuery},
+			{"throughput", report.UnitPerSecond},
+			{"p50", report.UnitMicros},
+			{"p99", report.UnitMicros},
+			{"cpu_per_query", report.UnitMicros},
+			{"switches_per_query", report.UnitPerQuery},
 		},
 		measure: func(ctx context.Context, b *bench, s *side) ([]float64, error) {
 			i, err := s.shared(ctx, b, pool)

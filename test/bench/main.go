@@ -8,7 +8,7 @@
 //	go run ./test/bench -quick                a short look, under three minutes; writes nothing
 //	go run ./test/bench -figures 'pg.*.c100.*,pg.idle.*' -rounds 7
 //	go run ./test/bench -self-check -quick    PgBouncer against itself: how far apart equal programs come out
-//	go run ./test/bench -from bench/latest.json -plot docs -markdown
+//	go run ./test/bench -from bench/latest.json -plot docs -doc docs/performance.md
 //
 // It starts a PostgreSQL cluster of its own, PgBouncer and the daemon built from the working tree, and removes all of it at the end. How it
 // measures is described in docs/performance.md.
@@ -34,9 +34,9 @@ import (
 
 type options struct {
 	plan
-	quick, selfCheck, noInstall, markdown bool
-	figures, out, from, plot, profile     string
-	rdsproxy, pgbouncer                   string
+	quick, selfCheck, noInstall            bool
+	figures, out, from, plot, doc, profile string
+	rdsproxy, pgbouncer                    string
 }
 
 func main() {
@@ -65,7 +65,7 @@ func parseFlags() options {
 	flag.StringVar(&o.out, "out", "", "write the results to this `file` (a complete run: bench/latest.json)")
 	flag.StringVar(&o.from, "from", "", "measure nothing, read the results from this `file`")
 	flag.StringVar(&o.plot, "plot", "", "draw performance-*.svg into this `folder`")
-	flag.BoolVar(&o.markdown, "markdown", false, "print the table as Markdown")
+	flag.StringVar(&o.doc, "doc", "", "put the table into this Markdown `file`, between its marks")
 	flag.StringVar(&o.profile, "profile", "", "afterwards, profile both programs under each chosen load with perf, into this `folder`")
 	flag.BoolVar(&o.selfCheck, "self-check", false, "put PgBouncer in our place too, to see the spread of equal programs")
 	flag.StringVar(&o.rdsproxy, "rdsproxy", "", "use this `program` instead of building one")
@@ -129,11 +129,7 @@ func run(ctx context.Context, o options) error {
 // show prints the results and writes the files that were asked for.
 func show(r report.Report, o options) error {
 	fmt.Println()
-	table := r.Table
-	if o.markdown {
-		table = r.Markdown
-	}
-	if err := table(os.Stdout); err != nil {
+	if err := r.Table(os.Stdout); err != nil {
 		return err
 	}
 	if o.out != "" {
@@ -141,13 +137,35 @@ func show(r report.Report, o options) error {
 			return err
 		}
 	}
-	if o.plot == "" {
-		return nil
+	var errs []error
+	if o.doc != "" {
+		errs = append(errs, document(r, o.doc))
 	}
+	if o.plot != "" {
+		errs = append(errs, draw(r, o.plot))
+	}
+	return errors.Join(errs...)
+}
+
+// document renews the table in a Markdown file.
+func document(r report.Report, path string) error {
+	old, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	doc, err := r.Splice(string(old))
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return os.WriteFile(path, []byte(doc), 0o644)
+}
+
+// draw writes the charts.
+func draw(r report.Report, folder string) error {
 	var errs []error
 	for _, c := range report.Charts() {
 		if svg := r.SVG(c); svg != "" {
-			errs = append(errs, os.WriteFile(filepath.Join(o.plot, c.File), []byte(svg), 0o644))
+			errs = append(errs, os.WriteFile(filepath.Join(folder, c.File), []byte(svg), 0o644))
 		}
 	}
 	return errors.Join(errs...)
@@ -159,8 +177,12 @@ func say(format string, args ...any) {
 
 // measureAll prepares a run, makes it, and takes everything away again.
 func measureAll(ctx context.Context, o options, experiments []experiment) (_ report.Report, err error) {
-	if files, err := rig.RaiseOpenFiles(); err != nil || files < uint64(o.idleClients+500) {
-		return report.Report{}, fmt.Errorf("%d open files are allowed (%v): too few for %d idle clients", files, err, o.idleClients)
+	files, err := rig.RaiseOpenFiles()
+	if err != nil {
+		return report.Report{}, err
+	}
+	if files < uint64(o.idleClients+500) {
+		return report.Report{}, fmt.Errorf("%d open files are allowed: too few for %d idle clients", files, o.idleClients)
 	}
 	as, err := rig.Unprivileged()
 	if err != nil {

@@ -72,8 +72,12 @@ func TestProcField(t *testing.T) {
 		want uint64
 		fail bool
 	}{
-		{key: "Rss", want: 1234}, {key: "voluntary_ctxt_switches", want: 7}, {key: "nonvoluntary_ctxt_switches", want: 9},
-		{key: "absent", fail: true}, {key: "empty", fail: true}, {key: "word", fail: true},
+		{key: "Rss", want: 1234},
+		{key: "voluntary_ctxt_switches", want: 7},
+		{key: "nonvoluntary_ctxt_switches", want: 9},
+		{key: "absent", fail: true},
+		{key: "empty", fail: true},
+		{key: "word", fail: true},
 	} {
 		got, err := procField([]byte(status), tc.key)
 		if got != tc.want || (err != nil) != tc.fail {

@@ -195,12 +195,32 @@ func TestTables(t *testing.T) {
 			t.Errorf("table lacks %q:\n%s", want, b.String())
 		}
 	}
-	b.Reset()
-	if err := sample().Markdown(&b); err != nil {
+}
+
+func TestSplice(t *testing.T) {
+	const doc = "head\n" + resultsBegin + "old\n" + resultsEnd + "foot\n"
+	once, err := sample().Splice(doc)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if want := "| `pg.idle.plain.memory` | KiB | 0.50 | 2.30 | 0.22 | 0.20 to 0.22 | 3 |\n"; !strings.Contains(b.String(), want) {
-		t.Errorf("Markdown lacks %q:\n%s", want, b.String())
+	for _, want := range []string{
+		"head\n" + resultsBegin, resultsEnd + "foot\n", "2026-11-01 (CPU, 2 cores), with pgbouncer 1.26.1.",
+		"| `pg.idle.plain.memory` | KiB | 0.50 | 2.30 | 0.22 | 0.20 to 0.22 | 3 |\n",
+	} {
+		if !strings.Contains(once, want) {
+			t.Errorf("the document lacks %q:\n%s", want, once)
+		}
+	}
+	if strings.Contains(once, "old") {
+		t.Errorf("the former results are still there:\n%s", once)
+	}
+	if twice, err := sample().Splice(once); err != nil || twice != once {
+		t.Errorf("a second time changes the document (%v):\n%s", err, cmp.Diff(once, twice))
+	}
+	for _, doc := range []string{"", "no marks", resultsBegin, resultsEnd, resultsEnd + resultsBegin} {
+		if got, err := sample().Splice(doc); err == nil {
+			t.Errorf("Splice(%q) = %q, want an error", doc, got)
+		}
 	}
 }
 

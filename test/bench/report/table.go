@@ -3,9 +3,12 @@
 package report
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -26,16 +29,46 @@ func (r Report) Table(w io.Writer) error {
 	return err
 }
 
-// Markdown prints the same table for a document.
-func (r Report) Markdown(w io.Writer) error {
+// The lines of a document between which the results stand.
+const (
+	resultsBegin = "<!-- results: written by go run ./test/bench -doc -->\n"
+	resultsEnd   = "<!-- end of results -->\n"
+)
+
+// Splice gives the document doc with the results in it, in place of those that were between the two marks.
+func (r Report) Splice(doc string) (string, error) {
+	head, rest, begun := strings.Cut(doc, resultsBegin)
+	_, foot, ended := strings.Cut(rest, resultsEnd)
+	if !begun || !ended {
+		return "", errors.New("the document has no marks to put results between")
+	}
+	return head + resultsBegin + r.markdown() + resultsEnd + foot, nil
+}
+
+// markdown is the table for a document, under a line that says where and when it was measured.
+func (r Report) markdown() string {
 	var b strings.Builder
+	fmt.Fprintf(&b, "\nMeasured on %s (%s), with %s.\n\n", r.day(), r.Machine, r.programs())
 	b.WriteString("| Figure | Unit | rdsproxy | Peer | Ratio | Spread | Rounds |\n|---|---|---:|---:|---:|---|---:|\n")
 	for _, f := range r.Figures {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %.2f | %s | %d |\n",
 			f.Name, f.Unit, number(f.Ours), number(f.Peer), f.Ratio, f.spread(), f.Rounds)
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	b.WriteString("\n")
+	return b.String()
+}
+
+func (r Report) day() string {
+	day, _, _ := strings.Cut(r.Date, "T")
+	return day
+}
+
+func (r Report) programs() string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(r.Versions)) {
+		list = append(list, name+" "+r.Versions[name])
+	}
+	return strings.Join(list, ", ")
 }
 
 func (f Figure) spread() string { return fmt.Sprintf("%.2f to %.2f", f.RatioMin, f.RatioMax) }

@@ -8,7 +8,9 @@ package rig
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"sync"
@@ -23,8 +25,11 @@ type Child struct {
 	stop syscall.Signal
 	out  tail
 	done chan struct{} // closed when the process has ended
-	err  error         // how it ended; valid once done is closed
+	err  error         // how it ended, never nil; valid once done is closed
 }
+
+// errEnded stands for the end of a process that reports no failure, and was to go on.
+var errEnded = errors.New("exit status 0")
 
 // Program says how to run a server.
 type Program struct {
@@ -53,7 +58,7 @@ func Start(p Program) (*Child, error) {
 		return nil, fmt.Errorf("start %s: %w", p.Name, err)
 	}
 	go func() {
-		c.err = c.cmd.Wait()
+		c.err = cmp.Or(c.cmd.Wait(), errEnded)
 		close(c.done)
 	}()
 	return c, nil
@@ -87,7 +92,7 @@ func (c *Child) Await(ctx context.Context, limit time.Duration, ready func(conte
 		}
 		select {
 		case <-c.done:
-			return fmt.Errorf("%s ended while starting (%v):\n%s", c.name, c.err, c.out.String())
+			return fmt.Errorf("%s ended while starting (%w):\n%s", c.name, c.err, c.out.String())
 		case <-ctx.Done():
 			return fmt.Errorf("%s is not ready: %w; its last words:\n%s", c.name, err, c.out.String())
 		case <-time.After(20 * time.Millisecond):
@@ -99,7 +104,7 @@ func (c *Child) Await(ctx context.Context, limit time.Duration, ready func(conte
 func (c *Child) Failed() error {
 	select {
 	case <-c.done:
-		return fmt.Errorf("%s ended during the run (%v):\n%s", c.name, c.err, c.out.String())
+		return fmt.Errorf("%s ended during the run (%w):\n%s", c.name, c.err, c.out.String())
 	default:
 		return nil
 	}

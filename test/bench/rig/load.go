@@ -5,6 +5,7 @@
 package rig
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -116,7 +117,7 @@ func conduct(ctx context.Context, prefix string, flow time.Duration, ended <-cha
 	for {
 		select {
 		case err := <-ended:
-			return err, true
+			return cmp.Or(err, errEnded), true
 		case <-ctx.Done():
 			return ctx.Err(), false
 		case <-stop:

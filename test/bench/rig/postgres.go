@@ -91,7 +91,7 @@ func versionOf(ctx context.Context, path string, arg ...string) (string, error) 
 }
 
 func firstNumber(s string) string {
-	for _, w := range strings.Fields(s) {
+	for w := range strings.FieldsSeq(s) {
 		if w[0] >= '0' && w[0] <= '9' {
 			return w
 		}
