@@ -248,7 +248,8 @@ func (s *Session) clientQuery(p []byte, total int) (int, bool) {
 	}
 	text := bytes.TrimSuffix(p[headerSize:total], nul)
 	res := s.scan(text)
-	if res.Effects == 0 {
+	effects := effectsOf(text, res)
+	if effects == 0 {
 		s.oweQuery()
 		s.host.ToServer(p[:total])
 		return total, true
@@ -260,9 +261,9 @@ func (s *Session) clientQuery(p []byte, total int) (int, bool) {
 		s.namedQuery(text, res, st, string(name))
 		return total, true
 	}
-	s.freshSequences(res.Effects)
+	s.freshSequences(effects)
 	e := s.oweQuery()
-	s.queryEffects(e, res.Effects, res.TransactionControl)
+	s.queryEffects(e, effects, res.TransactionControl)
 	s.host.ToServer(p[:total])
 	return total, true
 }
@@ -332,12 +333,7 @@ func (s *Session) scanned() {
 		s.queryEffects(e, res.Effects, res.TransactionControl)
 		return
 	}
-	// A long Parse. Its statement is not followed to its execution.
-	pins := pinsOf(res.Effects)
-	if res.Effects&releaseEffects != 0 {
-		pins |= session.PinUnknownStatement
-	}
-	s.pinFor(e, pins)
+	s.pinParsed(e, res.Effects)
 	if e.op == opUnnamed && e.version == s.unnamed.version {
 		s.unnamed.effects = res.Effects
 	}

@@ -3,6 +3,8 @@
 package pgsession
 
 import (
+	"bytes"
+
 	"github.com/rdsproxy/rdsproxy/pkg/session"
 	"github.com/rdsproxy/rdsproxy/pkg/sqlscan"
 	wire "github.com/rdsproxy/rdsproxy/pkg/wire/postgres"
@@ -58,6 +60,38 @@ const releaseEffects = sqlscan.EffectDiscardAll | sqlscan.EffectDeallocateAll | 
 	sqlscan.EffectUnlistenAll | sqlscan.EffectCloseAll | sqlscan.EffectDiscardTemp |
 	sqlscan.EffectDiscardSequences | sqlscan.EffectAdvisoryUnlockAll
 
+// effectLocal is a setting for the present transaction: SET LOCAL.
+const effectLocal sqlscan.Effects = 1 << 31
+
+// effectsOf gives the effects of a text. The scanner does not tell of settings
+// for the transaction, as they need no pin.
+func effectsOf(text []byte, res sqlscan.Result) sqlscan.Effects {
+	if res.First != sqlscan.CommandSet && res.Statements <= 1 || !containsLocal(text) {
+		return res.Effects
+	}
+	return res.Effects | effectLocal
+}
+
+func containsLocal(text []byte) bool {
+	const word = "local"
+	for len(text) >= len(word) {
+		i := bytes.IndexAny(text, "lL")
+		if i < 0 || len(text)-i < len(word) {
+			return false
+		}
+		if bytes.EqualFold(text[i:i+len(word)], []byte(word)) {
+			return true
+		}
+		text = text[i+1:]
+	}
+	return false
+}
+
+// setsLocally notes that the request sent last makes such settings.
+func (s *Session) setsLocally() {
+	s.local, s.localSince = s.shared.unique(), s.srv.owed.newest()
+}
+
 func pinsOf(effects sqlscan.Effects) (pins session.Pins) {
 	for _, p := range pinning {
 		if effects&p.effect != 0 {
@@ -95,12 +129,15 @@ func releasesOf(effects sqlscan.Effects) (pins session.Pins) {
 func (s *Session) queryEffects(e *entry, effects sqlscan.Effects, control bool) {
 	pins := s.pinsOf(effects)
 	s.pinFor(e, pins)
+	if effects&effectLocal != 0 {
+		s.setsLocally()
+	}
 	if pins == 0 && !control {
 		e.releases = effects & releaseEffects
 	}
 	if effects&(sqlscan.EffectDiscardAll|sqlscan.EffectDeallocateAll) != 0 {
 		e.op, e.saved = opForgetAll, s.statements
-		s.statements = nil
+		s.rename(nil)
 		s.srv.named = s.srv.owed.newest()
 		s.srv.prepared.clear()
 	}
@@ -119,6 +156,19 @@ func (s *Session) bound(e *entry, portal []byte, effects sqlscan.Effects) {
 		s.boundReleases = releases
 	case releases != 0:
 		// When and whether a named portal is executed is not followed.
+		pins |= session.PinUnknownStatement
+	}
+	s.pinFor(e, pins)
+	if effects&effectLocal != 0 {
+		s.setsLocally()
+	}
+}
+
+// pinParsed notes what a Parse does whose statement is not followed to its
+// execution.
+func (s *Session) pinParsed(e *entry, effects sqlscan.Effects) {
+	pins := pinsOf(effects)
+	if effects&releaseEffects != 0 {
 		pins |= session.PinUnknownStatement
 	}
 	s.pinFor(e, pins)

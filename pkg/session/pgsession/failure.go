@@ -24,6 +24,7 @@ var (
 	}
 	notPreparedError = wire.Fatal(wire.CodeInvalidStatementName,
 		"a prepared statement could not be prepared again for EXECUTE within a pipeline")
+	tooManyError       = wire.Fatal(wire.CodeOutOfMemory, "too many prepared statements")
 	borrowTimeoutError = &wire.Error{
 		Severity: wire.SeverityError, Code: wire.CodeTooManyConnections,
 		Message: "Timed-out waiting to acquire database connection.",
@@ -215,7 +216,7 @@ func (s *Session) undo(e *entry) {
 		}
 	case opForgetAll:
 		if !e.confirmed {
-			s.statements = e.saved
+			s.rename(e.saved)
 			// They are still prepared on the server, under names that are
 			// forgotten now.
 			srv.doubt = true
@@ -225,7 +226,7 @@ func (s *Session) undo(e *entry) {
 
 func (s *Session) undefine(e *entry) {
 	if e.name != "" && s.statements[e.name] == e.stmt {
-		delete(s.statements, e.name)
+		s.forget(e.name)
 	}
 }
 

@@ -102,7 +102,7 @@ func (s *Session) leave() {
 	srv := s.srv
 	halfSent := s.body.left > 0 && (s.body.to == bodyForward || s.body.to == bodyScan)
 	s.state = leaving
-	s.statements = nil
+	s.rename(nil)
 	s.throttled, s.blocked = false, false
 	if !srv.owed.empty() && !s.terminated {
 		srv.cancels++

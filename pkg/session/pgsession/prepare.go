@@ -15,6 +15,14 @@ import (
 // prepare it again on another connection.
 const holdUnnamed = 64 << 10
 
+const (
+	// keepStatements is how many bytes of prepared statements a session keeps.
+	// What comes on top is prepared on its connection only, and pins.
+	keepStatements = 16 << 20
+	// maxStatements is how many there may be in all; mostly names then.
+	maxStatements = 64 << 20
+)
+
 var nul = []byte{0}
 
 // unnamed is the client's unnamed prepared statement. It outlives the
@@ -57,15 +65,26 @@ func (s *Session) clientParse(p []byte, total int) (int, bool) {
 	if !s.acquire() {
 		return 0, false
 	}
-	effects := s.scan(query).Effects
+	res := s.scan(query)
+	effects := effectsOf(query, res)
 	s.freshSequences(effects)
 	if len(name) == 0 {
 		s.parseUnnamed(tail, effects)
 		s.host.ToServer(p[:total])
 		return total, true
 	}
-	if s.srv.uncertainName(name) {
+	if s.uncertain(name) {
 		return s.block()
+	}
+	if s.kept > maxStatements {
+		s.terminate(tooManyError)
+		return 0, false
+	}
+	if s.kept+len(tail) > keepStatements {
+		e := s.parseLargeNamed(string(name), len(tail))
+		s.pinParsed(e, effects)
+		s.host.ToServer(tail)
+		return total, true
 	}
 	if !s.parseNamed(string(name), tail, effects) {
 		return s.block()
@@ -94,7 +113,7 @@ func (s *Session) parseNamed(name string, tail []byte, effects sqlscan.Effects) 
 	st, taken := s.statements[name]
 	if !taken {
 		st = internStatement(statementText{
-			tail: string(tail), space: s.settings.keyString(), private: s.privateSpace(), effects: effects,
+			tail: string(tail), space: s.settings.keyString(), effects: effects,
 		})
 	}
 	if srv.uncertainStatement(st) {
@@ -109,7 +128,7 @@ func (s *Session) parseNamed(name string, tail []byte, effects sqlscan.Effects) 
 		return true
 	}
 	if pr := srv.prepared.get(st); pr != nil {
-		if pr.catalog == s.shared.catalog.Load() {
+		if pr.catalog == s.shared.catalog.Load() && pr.scope == s.presentScope() {
 			srv.prepared.use(pr)
 			e := s.owe(entryParse, fake)
 			e.op, e.name, e.stmt = opDefine, name, st
@@ -117,7 +136,8 @@ func (s *Session) parseNamed(name string, tail []byte, effects sqlscan.Effects) 
 			s.advance()
 			return true
 		}
-		// Definitions changed since: the client must learn the present ones.
+		// Definitions changed since, or the client sees others: it must learn of
+		// the present ones.
 		s.evict(pr)
 	}
 	s.makeRoom()
@@ -133,24 +153,40 @@ func (s *Session) parseNamed(name string, tail []byte, effects sqlscan.Effects) 
 func (s *Session) prepare(e *entry, st Statement) *prepared {
 	pr := s.srv.prepared.add(st, s.shared.catalog.Load())
 	pr.since = s.srv.owed.newest()
+	pr.scope = s.presentScope()
 	e.op, e.prep = opParse, pr
 	return pr
 }
 
-// define gives a meaning to a name, by the request sent last.
+// define gives a meaning to a name that has none, by the request sent last.
 func (s *Session) define(name string, st Statement) {
 	if s.statements == nil {
 		s.statements = make(map[string]Statement)
 	}
 	s.statements[name] = st
+	s.kept += size(name, st)
 	s.srv.named = s.srv.owed.newest()
 }
 
 // forget takes the meaning of a name away, by the request sent last.
 func (s *Session) forget(name string) {
-	delete(s.statements, name)
+	if st, ok := s.statements[name]; ok {
+		s.kept -= size(name, st)
+		delete(s.statements, name)
+	}
 	s.srv.named = s.srv.owed.newest()
 }
+
+// rename replaces all names.
+func (s *Session) rename(names map[string]Statement) {
+	s.statements, s.kept = names, 0
+	for name, st := range names {
+		s.kept += size(name, st)
+	}
+}
+
+// size is about how much memory a name with its statement takes.
+func size(name string, st Statement) int { return len(name) + len(st.text.Value().tail) + 200 }
 
 // clientParseLarge forwards a statement too long to keep, and pins: it can be
 // prepared on this connection only.
@@ -162,7 +198,7 @@ func (s *Session) clientParseLarge(p []byte, total int) (int, bool) {
 	if !s.acquire() {
 		return 0, false
 	}
-	if len(name) > 0 && s.srv.uncertainName(name) {
+	if len(name) > 0 && s.uncertain(name) {
 		return s.block()
 	}
 	used := headerSize + len(name) + 1
@@ -170,6 +206,9 @@ func (s *Session) clientParseLarge(p []byte, total int) (int, bool) {
 		s.parseUnnamed(nil, 0)
 		s.pin(session.PinUnnamedStatement)
 		s.host.ToServer(p[:used])
+	} else if s.kept > maxStatements {
+		s.terminate(tooManyError)
+		return 0, false
 	} else {
 		s.parseLargeNamed(string(name), total-used)
 	}
@@ -177,23 +216,25 @@ func (s *Session) clientParseLarge(p []byte, total int) (int, bool) {
 	return used, true
 }
 
-func (s *Session) parseLargeNamed(name string, tail int) {
-	srv := s.srv
-	pr := (*prepared)(nil)
+// parseLargeNamed sends the head of a Parse whose text is not kept.
+func (s *Session) parseLargeNamed(name string, tail int) *entry {
+	st, taken := s.statements[name]
+	var pr *prepared
+	if taken {
+		pr = s.ensurePrepared(st) // as in parseNamed
+	}
 	e := s.owe(entryParse, forward)
 	e.name = name
 	s.pinFor(e, session.PinLargeStatement)
-	if st, taken := s.statements[name]; taken {
-		pr = srv.prepared.get(st) // pinned or not: an error either way
-	}
-	if pr == nil {
-		st := internStatement(statementText{private: s.shared.unique()})
+	if !taken {
+		st = internStatement(statementText{private: s.shared.unique()})
 		pr = s.prepare(e, st)
 		pr.only = true
 		e.stmt = st
 		s.define(name, st)
 	}
 	s.host.ToServer(parseHead(s.scratch(), pr.number, tail))
+	return e
 }
 
 // parseUnnamed replaces the unnamed statement; the caller sends the Parse.
@@ -326,8 +367,12 @@ func ours(name []byte) bool { return bytes.HasPrefix(name, []byte(serverNamePref
 func (s *Session) ensurePrepared(st Statement) *prepared {
 	srv := s.srv
 	if pr := srv.prepared.get(st); pr != nil {
-		srv.prepared.use(pr)
-		return pr
+		if pr.scope == 0 || pr.scope == s.presentScope() || pr.only {
+			srv.prepared.use(pr)
+			return pr
+		}
+		// The server insists on the columns that it had at its first use.
+		s.evict(pr)
 	}
 	s.makeRoom()
 	pr := s.prepare(s.owe(entryParse, skip), st)
@@ -465,17 +510,21 @@ func (s *Session) closeStatement(msg, name []byte) {
 	s.host.ToServer(s.closeMessage(pr))
 }
 
-// privateSpace keeps a session's statements to itself while it is pinned with
-// settings that others do not have.
-func (s *Session) privateSpace() uint64 {
+// presentScope tells apart what a session prepares while settings or objects of
+// its own (search_path, role, a temporary table) may give the same text another
+// meaning than it has for others.
+func (s *Session) presentScope() uint64 {
+	if s.local != 0 {
+		return s.local
+	}
 	if s.pins&(session.PinSet|session.PinRole|session.PinUnknownStatement|session.PinTemporaryObject|session.PinParameterChanged) == 0 {
-		s.private = 0
+		s.scope = 0
 		return 0
 	}
-	if s.private == 0 {
-		s.private = s.shared.unique()
+	if s.scope == 0 {
+		s.scope = s.shared.unique()
 	}
-	return s.private
+	return s.scope
 }
 
 // scratch is a buffer to build a message in, good until the next use.

@@ -262,7 +262,7 @@ func (s *Session) forgotAll(head *entry) {
 	}
 	// It was not seen coming (from within a procedure, say), so what was sent
 	// since may rely on statements that are no more.
-	s.statements = nil
+	s.rename(nil)
 	s.srv.prepared.clear()
 	s.srv.doubt = s.srv.owed.n > 1
 }
@@ -283,6 +283,9 @@ func (s *Session) serverReady(msg []byte, head *entry) int {
 	srv.tx = tx
 	srv.copyIn = false
 	srv.lostSyncs = 0
+	if tx == 'I' && srv.owed.gone >= s.localSince {
+		s.local, s.localSince = 0, 0
+	}
 	if tx == 'I' && srv.changedCatalog {
 		srv.changedCatalog = false
 		s.shared.catalog.Add(1)

@@ -64,12 +64,16 @@ type Session struct {
 	// unsafeEncoding: a part of a character can look like ASCII to the scanner.
 	unsafeEncoding bool
 
-	// statements are the client's names of its prepared statements.
+	// statements are the client's names of its prepared statements, and kept how
+	// many bytes they take.
 	statements map[string]Statement
+	kept       int
 	unnamed    unnamed
-	// private is the space of the statements of a session with settings of its
-	// own; 0 when there is none.
-	private uint64
+	// scope is where the statements belong that are prepared under settings of
+	// the session's own, 0 while it has none, and local the same for those of
+	// the present transaction.
+	scope, local uint64
+	localSince   stamp
 	// boundReleases is what the statement of the unnamed portal takes away when
 	// it is executed.
 	boundReleases sqlscan.Effects
@@ -211,6 +215,7 @@ func (s *Session) Granted(srv *Server) {
 // taken back.
 func (s *Session) bind(srv *Server) bool {
 	s.srv = srv
+	s.local, s.localSince = 0, 0
 	s.granted = s.host.Now()
 	s.work = Work{}
 	if s.pins&session.PinReplication != 0 {

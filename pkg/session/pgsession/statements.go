@@ -26,7 +26,7 @@ type statementText struct {
 	// space keeps apart what must not be shared though it reads the same: the
 	// start-up settings (search_path, role, …).
 	space string
-	// private is not zero while a session is pinned with settings of its own.
+	// private is not zero for a statement that only one session can have.
 	private uint64
 	effects sqlscan.Effects
 }
@@ -37,10 +37,12 @@ func (s Statement) none() bool { return s == Statement{} }
 
 // prepared is a Statement on one database connection.
 type prepared struct {
-	stmt       Statement
-	number     uint32
-	catalog    uint64 // Shared.catalog when it was prepared
-	since      stamp  // of the Parse
+	stmt    Statement
+	number  uint32
+	catalog uint64 // Shared.catalog when it was prepared
+	since   stamp  // of the Parse
+	// scope is not zero if it was prepared under settings of the session's own.
+	scope      uint64
 	newer, old *prepared
 	// only: the text was not kept, so it cannot be prepared again.
 	only bool
