@@ -49,7 +49,8 @@ func dedupe(list []Setting) []Setting {
 	return out
 }
 
-func (s *Settings) get(name string) (string, bool) {
+// Get gives the value of one parameter; names compare without case.
+func (s *Settings) Get(name string) (string, bool) {
 	if s == nil {
 		return "", false
 	}
@@ -84,7 +85,7 @@ func replay(from, to *Settings, unsure bool) []byte {
 	var sql []byte
 	if from != nil {
 		for _, s := range from.list {
-			if _, kept := to.get(s.Name); !kept {
+			if _, kept := to.Get(s.Name); !kept {
 				sql = append(sql, "RESET "...)
 				sql = appendParameterName(sql, s.Name)
 				sql = append(sql, ';')
@@ -94,7 +95,7 @@ func replay(from, to *Settings, unsure bool) []byte {
 	first := true
 	if to != nil {
 		for _, s := range to.list {
-			if old, ok := from.get(s.Name); ok && old == s.Value && !unsure {
+			if old, ok := from.Get(s.Name); ok && old == s.Value && !unsure {
 				continue
 			}
 			if first {
