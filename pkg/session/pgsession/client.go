@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"strconv"
+	"strings"
 
 	"github.com/rdsproxy/rdsproxy/pkg/session"
 	"github.com/rdsproxy/rdsproxy/pkg/sqlscan"
@@ -142,6 +143,9 @@ func (s *Session) clientMessage(p []byte) (int, bool) {
 	if s.srv != nil && s.srv.copyIn {
 		return s.clientInCopy(p, typ, total)
 	}
+	if s.awaitsReset(typ) {
+		return s.block()
+	}
 	switch typ {
 	case 'Q':
 		return s.clientQuery(p, total)
@@ -165,6 +169,15 @@ func (s *Session) clientMessage(p []byte) (int, bool) {
 	default: // 'd', 'c', 'f'
 		return s.clientCopy(p, typ, total)
 	}
+}
+
+// awaitsReset tells whether a new request has to wait for a RESET ALL or DISCARD
+// ALL that is under way: what the session asked for at start-up must be put back
+// before the request runs. Within one batch that cannot be done.
+func (s *Session) awaitsReset(typ byte) bool {
+	srv := s.srv
+	return srv != nil && srv.reset && s.settings != nil && !srv.unsynced && !srv.owed.empty() &&
+		s.pins&session.PinStartupParameter == 0 && strings.IndexByte("QPBDECF", typ) >= 0
 }
 
 // pass forwards the message, as far as it is there.

@@ -2,6 +2,8 @@
 
 package pgsession
 
+import wire "github.com/rdsproxy/rdsproxy/pkg/wire/postgres"
+
 // What happens around COPY FROM STDIN (protocol, "COPY Operations"):
 //
 // After CopyInResponse the server reads CopyData until CopyDone or CopyFail,
@@ -32,16 +34,22 @@ func (srv *Server) copyStarts() bool {
 }
 
 // copyFails is called at an error. Whether the server had read the Syncs that
-// came ahead of the data cannot be known, so neither can the number of its
-// answers.
+// came ahead of the data, or answers them now, is not to be seen from that.
 func (srv *Server) copyFails() {
 	srv.copyIn = false
-	if srv.lostSyncs > 0 {
-		srv.stray += srv.lostSyncs
-		srv.lostSyncs = 0
-		srv.doubt = true
-	}
+	srv.stray += srv.lostSyncs
+	srv.lostSyncs = 0
 }
+
+// probe asks the server for something else, to see whether it answers such a
+// Sync before that.
+func (s *Session) probe() {
+	s.oweReady(entryQuery, skip).op = opProbe
+	s.srv.setUnnamed(0)
+	s.host.ToServer(probeMessage)
+}
+
+var probeMessage = wire.AppendQuery(nil, "")
 
 // strayReady forwards the answer to such a Sync.
 func (s *Session) strayReady(msg []byte) int {
@@ -51,8 +59,10 @@ func (s *Session) strayReady(msg []byte) int {
 	}
 	srv.stray--
 	srv.tx = msg[headerSize]
-	srv.unsynced = false
-	s.skipToSync = false
+	if srv.owed.empty() {
+		srv.unsynced = false
+		s.skipToSync = false
+	}
 	s.toClient(msg)
 	s.settle()
 	return len(msg)

@@ -111,7 +111,7 @@ func (s *Session) leave() {
 	// Without the client's Sync, what a batch has executed is not committed. A
 	// Sync of the proxy would do that, unless an error has ended the batch.
 	uncommitted := srv.unsynced && !s.skipToSync
-	if halfSent || uncommitted || srv.copyIn || srv.doubt || s.pins&lasting != 0 {
+	if halfSent || uncommitted || srv.copyIn || srv.stray > 0 || srv.doubt || s.pins&lasting != 0 {
 		s.abandon()
 		return
 	}

@@ -57,6 +57,8 @@ const (
 	opEvict
 	// opForgetAll forgot every statement: DEALLOCATE ALL or DISCARD ALL.
 	opForgetAll
+	// opProbe finds out whether the server answers stray Syncs.
+	opProbe
 	// opReset is the proxy's own clean-up after a client.
 	opReset
 )

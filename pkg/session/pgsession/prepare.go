@@ -128,7 +128,7 @@ func (s *Session) parseNamed(name string, tail []byte, effects sqlscan.Effects) 
 		return true
 	}
 	if pr := srv.prepared.get(st); pr != nil {
-		if pr.catalog == s.shared.catalog.Load() && pr.scope == s.presentScope() {
+		if pr.catalog == s.shared.catalog.Load() && pr.scope == s.presentScope() && srv.wouldParse() {
 			srv.prepared.use(pr)
 			e := s.owe(entryParse, fake)
 			e.op, e.name, e.stmt = opDefine, name, st
@@ -137,7 +137,7 @@ func (s *Session) parseNamed(name string, tail []byte, effects sqlscan.Effects) 
 			return true
 		}
 		// Definitions changed since, or the client sees others: it must learn of
-		// the present ones.
+		// the present ones. Or the server itself must say that it refuses.
 		s.evict(pr)
 	}
 	s.makeRoom()

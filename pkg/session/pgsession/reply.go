@@ -128,8 +128,10 @@ func (s *Session) reply(p []byte, typ byte, total int, head *entry) int {
 	kind, act := head.kind, head.act
 	ends := false
 	switch {
-	case typ == 'Z' && (kind == entrySync || kind == entryQuery || kind == entryFunctionCall):
+	case typ == 'Z' && (kind == entrySync || head.begun || head.failed):
 		return s.serverReady(p[:total], head)
+	case typ == 'Z' && srv.stray > 0:
+		return s.strayReady(p[:total])
 	case typ == 'C' && (kind == entryQuery || kind == entryExecute):
 		srv.copyIn, srv.lostSyncs = false, 0
 		s.completed(p[headerSize:total], head)
@@ -310,6 +312,9 @@ func (s *Session) serverReady(msg []byte, head *entry) int {
 		s.replayed(e.failed)
 	case e.op == opReset:
 		s.cleaned(e.failed)
+	case e.op == opProbe:
+		srv.stray = 0
+		s.settle()
 	default:
 		s.settle()
 	}

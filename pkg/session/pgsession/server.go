@@ -37,7 +37,7 @@ type Server struct {
 	// copyIn: the server reads CopyData, and ignores Sync and Flush.
 	copyIn bool
 	// lostSyncs counts Syncs that the server ignores because it is in copy mode
-	// when it reads them, and stray those of which that was not to be known.
+	// when it reads them, and stray those of which that is not known.
 	lostSyncs, stray int
 	// executed counts what was executed since the last ReadyForQuery, and
 	// releases are the effects of the last of it that take pins away.
@@ -131,6 +131,10 @@ func (srv *Server) setUnnamed(version uint64) {
 // being sent, and is not answered. Should that batch fail, the server ignores
 // the request but not the present batch, which so must not build on it.
 func (srv *Server) uncertain(since stamp) bool { return since > srv.owed.gone && since <= srv.ended }
+
+// wouldParse tells whether the server certainly takes a Parse that it has taken
+// before: not in a failed transaction. An earlier batch may yet fail.
+func (srv *Server) wouldParse() bool { return srv.tx != 'E' && srv.ended <= srv.owed.gone }
 
 // uncertainName tells whether an uncertain request gives a meaning to the
 // client's name of a statement, or takes it away.

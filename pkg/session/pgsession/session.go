@@ -312,6 +312,10 @@ func (s *Session) settle() {
 	if s.state != active || s.body.left > 0 {
 		return
 	}
+	if srv.stray > 0 {
+		s.probe()
+		return
+	}
 	if s.pins == 0 && srv.tx == 'I' && s.changed() {
 		// Something that was not recognised has changed a setting.
 		s.pin(session.PinParameterChanged)
