@@ -326,6 +326,16 @@ func (s *Server) Connect(ctx context.Context) (*pgx.Conn, error) {
 	return pgx.Connect(ctx, s.AdminDSN())
 }
 
+// ConnectTo is Connect to another database than postgres.
+func (s *Server) ConnectTo(ctx context.Context, database string) (*pgx.Conn, error) {
+	cfg, err := pgx.ParseConfig(s.AdminDSN())
+	if err != nil {
+		return nil, err
+	}
+	cfg.Database = database
+	return pgx.ConnectConfig(ctx, cfg)
+}
+
 // Exec runs statements one after the other as the superuser, on one connection.
 func (s *Server) Exec(ctx context.Context, sql ...string) error {
 	if len(sql) == 0 {
