@@ -175,18 +175,25 @@ func (c *client) ToServer(p []byte) { c.db.conn.Write(p) }
 func (c *client) Borrow(settings *pgsession.Settings) *pgsession.Server {
 	w := c.worker
 	c.waiter.Settings = settingsKey(settings)
-	pc, acts := c.target.group.Borrow(c.pool, &c.waiter, w.now(), w.buffer())
-	w.carryOut(c.target, acts)
-	if pc == nil {
-		return nil
+	for {
+		pc, acts := c.target.group.Borrow(c.pool, &c.waiter, w.now(), w.buffer())
+		w.carryOut(c.target, acts)
+		if pc == nil {
+			return nil
+		}
+		db := pc.Owner.(*dbConn)
+		switch {
+		case db.worker != w:
+			db.move(c)
+			return nil
+		case db.alive():
+			c.take(db)
+			return db.server
+		}
+		// It has ended, and the pool does not know yet.
+		w.release(db, false)
+		c.waiter.Again = true
 	}
-	db := pc.Owner.(*dbConn)
-	if db.worker != w {
-		db.move(c)
-		return nil
-	}
-	c.take(db)
-	return db.server
 }
 
 // take makes db the client's own.
@@ -196,15 +203,16 @@ func (c *client) take(db *dbConn) {
 }
 
 // granted hands the client the connection that it waited for. The connection
-// lives on the client's loop.
+// lives on the client's loop, or has ended.
 func (c *client) granted(db *dbConn) {
+	alive := db.worker == c.worker && db.alive()
 	if c.orphans > 0 || c.crashed || !c.session.Waiting() {
 		c.orphans = max(0, c.orphans-1)
-		c.worker.release(db, true)
+		c.worker.release(db, alive)
 		return
 	}
-	if db.conn == nil {
-		// It was closed on its way. The session goes on waiting, in front.
+	if !alive {
+		// It has ended on its way. The session goes on waiting, in front.
 		c.worker.release(db, false)
 		c.borrowAgain()
 		return

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -23,7 +24,10 @@ type dbConn struct {
 	conn     *netloop.Conn
 	server   *pgsession.Server
 	borrower *client // nil while idle or on its way
-	entry    pool.Conn
+	// heir is the client on another loop that waits for this connection to leave
+	// this one.
+	heir  *client
+	entry pool.Conn
 
 	pid    uint32
 	secret []byte
@@ -36,15 +40,18 @@ type dbConn struct {
 
 var _ netloop.Handler = (*dbConn)(nil)
 
-// attach puts the socket on w's loop; it runs there.
-func (d *dbConn) attach(w *worker, t *netloop.Transport, tc *tls.Conn) error {
-	conn, err := w.loop.Attach(t, tc, d)
+// attach puts the socket on the loop of d.worker, where it runs.
+func (d *dbConn) attach(t *netloop.Transport, tc *tls.Conn) error {
+	conn, err := d.worker.loop.Attach(t, tc, d)
 	if err != nil {
 		return err
 	}
-	d.worker, d.conn, d.entry.Loop = w, conn, w.id
+	d.conn, d.entry.Loop = conn, d.worker.id
 	return nil
 }
+
+// alive tells whether the connection can be used, on its own loop.
+func (d *dbConn) alive() bool { return d.conn != nil && !d.conn.Gone() }
 
 // Data implements netloop.Handler. What is left when a borrower has given the
 // connection back belongs to the next one, who may have it already.
@@ -92,23 +99,24 @@ func (d *dbConn) Drained(*netloop.Conn) {
 // Closed implements netloop.Handler.
 func (d *dbConn) Closed(_ *netloop.Conn, err error) {
 	d.conn = nil
-	if d.closing {
-		d.worker.closed(d)
-		return
-	}
-	if c := d.borrower; c != nil {
+	w := d.worker
+	switch c := d.borrower; {
+	case d.closing:
+		w.closed(d)
+	case c != nil:
 		c.db, d.borrower = nil, nil
 		c.do(c.session.ServerGone)
-		d.worker.release(d, false)
-		return
+		w.release(d, false)
+	case d.heir != nil:
+		d.handOver()
+	default:
+		if !errors.Is(err, io.EOF) {
+			d.target.log.Debug("an idle database connection broke", zap.Error(err))
+		}
+		d.forgotten()
+		acts := d.target.group.Lost(&d.entry, w.now(), w.buffer())
+		w.carryOut(d.target, acts)
 	}
-	if !errors.Is(err, io.EOF) {
-		d.target.log.Debug("an idle database connection broke", zap.Error(err))
-	}
-	d.forgotten()
-	w := d.worker
-	acts := d.target.group.Lost(&d.entry, w.now(), w.buffer())
-	w.carryOut(d.target, acts)
 }
 
 // shutdown says goodbye to the server and closes once it has done so too. It
@@ -126,40 +134,78 @@ func (d *dbConn) shutdown() {
 
 var terminateMessage = wire.AppendTerminate(nil)
 
+// unsentRetry is how long a connection waits that cannot move because the kernel
+// has not taken all of its bytes, and unsentTries how often.
+const (
+	unsentRetry = time.Millisecond
+	unsentTries = int(flushLimit / unsentRetry)
+)
+
 // move brings the connection, which is borrowed for c, to c's loop. It may be
-// called on any goroutine.
+// called on any goroutine. Should the connection end on the way, c is granted a
+// dead one.
 func (d *dbConn) move(c *client) {
-	from, to := d.worker, c.worker
-	from.loop.Post(func() {
-		if d.conn == nil {
-			to.loop.Post(func() { c.granted(d) })
-			return
-		}
-		t, tc, rest, err := d.conn.Detach()
-		if err != nil {
-			d.conn.Close()
-			d.conn = nil
-			to.loop.Post(func() { c.granted(d) })
-			return
-		}
-		d.conn = nil
-		rest = append([]byte(nil), rest...)
-		to.loop.Post(func() {
-			if err := d.attach(to, t, tc); err != nil {
-				_ = t.Close()
-				d.worker = to
-			} else if len(rest) > 0 {
-				d.conn.Unread(rest)
-			}
-			c.granted(d)
-		})
+	d.worker.loop.Post(func() {
+		d.heir = c
+		d.leave(unsentTries)
 	})
+}
+
+// leave takes the connection off its loop, where it runs.
+func (d *dbConn) leave(tries int) {
+	if d.conn == nil {
+		d.handOver()
+		return
+	}
+	t, tc, rest, err := d.conn.Detach()
+	switch {
+	case err == nil:
+		d.conn = nil
+		d.travel(t, tc, rest)
+	case errors.Is(err, netloop.ErrUnsent) && tries > 0:
+		c, timer := d.heir, new(netloop.Timer)
+		timer.Init(func() {
+			if d.heir == c {
+				d.leave(tries - 1)
+			}
+		})
+		d.worker.loop.Arm(timer, unsentRetry)
+	default:
+		d.conn.Close() // Closed hands over what is left
+	}
+}
+
+// travel puts the socket on the loop of the heir.
+func (d *dbConn) travel(t *netloop.Transport, tc *tls.Conn, rest []byte) {
+	c := d.heir
+	d.heir = nil
+	there := c.worker.loop.Post(func() {
+		d.worker = c.worker
+		if err := d.attach(t, tc); err != nil {
+			d.target.log.Warn("a database connection could not be moved to another event loop", zap.Error(err))
+			_ = t.Close()
+		} else if len(rest) > 0 {
+			d.conn.Unread(rest)
+		}
+		c.granted(d)
+	})
+	if !there {
+		_ = t.Close()
+	}
+}
+
+// handOver gives the heir a connection that has ended. It stays the business of
+// the loop that it was on.
+func (d *dbConn) handOver() {
+	c := d.heir
+	d.heir = nil
+	c.worker.loop.Post(func() { c.granted(d) })
 }
 
 // release gives a connection that nobody uses any more back to the pool.
 func (w *worker) release(d *dbConn, reuse bool) {
 	d.entry.Settings = settingsKey(d.server.Applied())
-	acts := d.target.group.Release(&d.entry, reuse && d.conn != nil, w.now(), w.buffer())
+	acts := d.target.group.Release(&d.entry, reuse, w.now(), w.buffer())
 	w.carryOut(d.target, acts)
 }
 

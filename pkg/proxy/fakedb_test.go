@@ -36,7 +36,8 @@ type reaction int
 
 const (
 	goOn    reaction = iota // as if nothing had happened
-	handled                 // the test has answered
+	handled                 // the test has answered, but for ReadyForQuery
+	finished                // the test has answered, ReadyForQuery included
 	hangUp
 )
 
@@ -79,6 +80,7 @@ type backend struct {
 
 	tx         byte
 	failed     bool // up to Sync
+	finished   bool // ReadyForQuery was sent already
 	copying    bool
 	statements map[string]string
 	portals    map[string]string
@@ -317,13 +319,14 @@ func (b *backend) handle(m pgproto3.FrontendMessage) bool {
 }
 
 func (b *backend) simple(sql string) bool {
-	if b.run(sql, false) {
-		if b.copying {
-			return b.flush()
-		}
-		return b.ready()
+	b.finished = false
+	switch {
+	case !b.run(sql, false):
+		return false
+	case b.copying || b.finished:
+		return b.flush()
 	}
-	return false
+	return b.ready()
 }
 
 // run answers one statement, up to but without ReadyForQuery.
@@ -338,6 +341,9 @@ func (b *backend) run(sql string, extended bool) bool {
 	case hangUp:
 		return false
 	case handled:
+		return true
+	case finished:
+		b.finished = true
 		return true
 	}
 	verb, rest, _ := strings.Cut(strings.TrimSpace(sql), " ")
@@ -415,6 +421,14 @@ func (b *backend) do(args string, extended bool) bool {
 		b.fail("22012", "division by zero")
 	}
 	return true
+}
+
+// wait lets a test decide when the server goes on; not beyond its end.
+func (b *backend) wait(c <-chan struct{}) {
+	select {
+	case <-c:
+	case <-b.dead:
+	}
 }
 
 func (b *backend) row(text string, extended bool) {

@@ -245,6 +245,18 @@ func eventually(tb testing.TB, what string, cond func() bool) {
 	}
 }
 
+// stalls waits until a number has grown, and grows no more.
+func stalls(tb testing.TB, n *atomic.Int64) {
+	tb.Helper()
+	last, since := int64(0), time.Now()
+	eventually(tb, "it stalls", func() bool {
+		if now := n.Load(); now != last {
+			last, since = now, time.Now()
+		}
+		return last > 0 && time.Since(since) > 100*time.Millisecond
+	})
+}
+
 func (s *scene) stats() proxy.Stats { return s.proxy.Stats(patience) }
 
 // clients is how many clients have logged in and are there.

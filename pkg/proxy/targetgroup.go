@@ -176,8 +176,10 @@ func (t *TargetGroup) carryOut(a *pool.Action, here *worker) {
 		switch {
 		case db.worker != c.worker:
 			db.move(c)
-		case here == c.worker:
+		case here == c.worker && here.granting < maxGranting:
+			here.granting++
 			c.granted(db)
+			here.granting--
 		default:
 			c.worker.loop.Post(func() { c.granted(db) })
 		}
@@ -239,17 +241,17 @@ func (t *TargetGroup) dial(d *pool.DialAttempt) {
 		return
 	}
 	t.opened.Add(1)
-	db := &dbConn{target: t, pid: est.PID, secret: est.SecretKey}
+	w := t.proxy.workerFor(d.Loop)
+	db := &dbConn{target: t, worker: w, pid: est.PID, secret: est.SecretKey}
 	db.entry.Owner = db
 	db.server = pgsession.NewServer(t.sharedFor(key), pgsession.NewParams(est.Params), !d.Dedicated)
 	tc, _ := est.Conn.(*tls.Conn)
 	transport := est.Wrapped.(*netloop.Transport)
-	w := t.proxy.workerFor(d.Loop)
 	if db.tls = tc != nil; db.tls {
 		t.openTLS.Add(1)
 	}
 	posted := w.loop.Post(func() {
-		if err := db.attach(w, transport, tc); err != nil {
+		if err := db.attach(transport, tc); err != nil {
 			_ = transport.Close()
 			w.carryOut(t, t.group.Dialed(d, nil, err, false, w.now(), w.buffer()))
 			return

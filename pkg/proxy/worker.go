@@ -32,7 +32,13 @@ type worker struct {
 	sweep   netloop.Timer
 	// actions is a buffer for what the pool asks to be done.
 	actions []pool.Action
+	// granting counts the grants that are carried out now, one within another: a
+	// session may give its connection back at once, to one that does the same.
+	granting int
 }
+
+// maxGranting bounds that recursion; further grants wait for the next turn.
+const maxGranting = 8
 
 func newWorker(p *Proxy, id int) (*worker, error) {
 	w := &worker{proxy: p, id: id}
