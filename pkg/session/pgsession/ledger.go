@@ -113,7 +113,7 @@ const (
 func (l *ledger) empty() bool { return l.n == 0 }
 
 // at gives entry i, counted from the oldest. The pointer is good until the
-// next push.
+// ledger changes.
 func (l *ledger) at(i int) *entry { return &l.ring[(l.head+i)&(len(l.ring)-1)] }
 
 func (l *ledger) front() *entry {
@@ -129,7 +129,7 @@ func (l *ledger) push(kind entryKind, act action) *entry {
 	}
 	e := l.at(l.n)
 	l.n++
-	e.kind, e.act = kind, act
+	*e = entry{kind: kind, act: act}
 	return e
 }
 

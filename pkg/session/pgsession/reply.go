@@ -159,10 +159,11 @@ func (s *Session) reply(p []byte, typ byte, total int, head *entry) int {
 	default:
 		return s.unexpected(typ)
 	}
+	head = srv.owed.front() // copyStarts moves it
 	head.begun = true
 	n := s.stream(p, total, act)
 	if ends {
-		s.succeeded(srv.owed.front())
+		s.succeeded(head)
 		srv.owed.pop()
 		s.advance()
 	}
