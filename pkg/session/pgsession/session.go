@@ -322,6 +322,11 @@ func (s *Session) settle() {
 	}
 	kept := srv.tx != 'I' || s.pins != 0
 	if kept && srv.reset && srv.tx != 'E' && s.settings != nil && s.pins&session.PinStartupParameter == 0 {
+		if srv.cancels > 0 {
+			s.throttle() // lest the request under way hits what the proxy sends
+			return
+		}
+		s.unthrottle()
 		s.reapply()
 		return
 	}
