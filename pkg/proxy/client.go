@@ -40,6 +40,7 @@ type client struct {
 	orphans int
 	paused  pause
 	crashed bool
+	ending  bool  // the client is being told goodbye
 	tls     uint8 // 1 with TLS
 	closing CloseReason
 	// pinned is the reason that pinned the session first, plus one; 0: none.
@@ -130,7 +131,11 @@ func (c *client) serverData(db *dbConn, p []byte) (n int) {
 }
 
 // Drained implements netloop.Handler: the client takes bytes again.
-func (c *client) Drained(*netloop.Conn) {
+func (c *client) Drained(*netloop.Conn) { c.resumeServer() }
+
+// resumeServer lets the database's bytes flow again after the client was too
+// slow for them.
+func (c *client) resumeServer() {
 	if c.db != nil && c.db.serverPaused {
 		c.db.serverPaused = false
 		c.db.conn.ResumeRead()
@@ -148,6 +153,7 @@ func (c *client) Hangup(*netloop.Conn) {
 // Closed implements netloop.Handler.
 func (c *client) Closed(*netloop.Conn, error) {
 	c.conn = nil
+	c.resumeServer()
 	c.worker.remove(c)
 	c.counts().open[c.tls]--
 	c.counts().closed[c.closing]++
@@ -158,9 +164,10 @@ func (c *client) Closed(*netloop.Conn, error) {
 
 // ToClient implements pgsession.Host.
 func (c *client) ToClient(p []byte) {
-	if c.conn == nil {
+	if c.conn == nil || c.ending {
 		return
 	}
+	c.lastActive = c.worker.loop.Now() // a client that is being served is not idle
 	c.conn.Write(p)
 	if c.db != nil && !c.db.serverPaused && c.conn.OverHighWater() {
 		c.db.serverPaused = true
@@ -284,12 +291,9 @@ func (c *client) CancelBorrow() {
 // Release implements pgsession.Host.
 func (c *client) Release(reuse bool) {
 	db := c.db
+	c.resumeServer()
 	c.db = nil
 	db.borrower = nil
-	if db.serverPaused {
-		db.serverPaused = false
-		db.conn.ResumeRead()
-	}
 	c.resumeRead(pausedByServer)
 	c.worker.release(db, reuse)
 }
@@ -314,11 +318,14 @@ func (c *client) resumeRead(why pause) {
 	}
 }
 
-// CloseClient implements pgsession.Host.
+// CloseClient implements pgsession.Host. What the database still says is for
+// nobody, but it has to be read for the connection to become free.
 func (c *client) CloseClient() {
+	c.ending = true
 	if c.conn != nil {
 		c.conn.CloseAfterFlush(flushLimit)
 	}
+	c.resumeServer()
 }
 
 // CancelQuery implements pgsession.Host.

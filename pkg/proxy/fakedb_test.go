@@ -35,9 +35,9 @@ const (
 type reaction int
 
 const (
-	goOn    reaction = iota // as if nothing had happened
-	handled                 // the test has answered, but for ReadyForQuery
-	finished                // the test has answered, ReadyForQuery included
+	goOn     reaction = iota // as if nothing had happened
+	handled                  // the test has answered, but for ReadyForQuery
+	finished                 // the test has answered, ReadyForQuery included
 	hangUp
 )
 

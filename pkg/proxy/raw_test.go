@@ -71,9 +71,11 @@ func (r *rawClient) until(typ byte) pgproto3.BackendMessage {
 	}
 }
 
-// ends reads until the connection is closed, and gives the last error message.
+// ends reads until the connection is closed, closes its own side, and gives the
+// last error message.
 func (r *rawClient) ends() *pgproto3.ErrorResponse {
 	r.tb.Helper()
+	defer r.nc.Close()
 	_ = r.nc.SetReadDeadline(time.Now().Add(patience))
 	var last *pgproto3.ErrorResponse
 	for {

@@ -15,9 +15,15 @@ import (
 	"github.com/rdsproxy/rdsproxy/pkg/session/pgsession"
 )
 
-// sweepEvery is how often a worker looks for clients that were idle for too
-// long.
-const sweepEvery = time.Second
+// sweepEvery is how often a worker looks for clients that were idle for longer
+// than limit: nobody minds an eighth more, and there may be very many to look at.
+func sweepEvery(limit time.Duration) time.Duration {
+	const least, most = 100 * time.Millisecond, 10 * time.Second
+	if limit <= 0 {
+		return most // there may be a limit by then
+	}
+	return min(max(limit/8, least), most)
+}
 
 // worker is one event loop and what lives on it.
 type worker struct {
@@ -60,7 +66,7 @@ func newWorker(p *Proxy, id int) (*worker, error) {
 func (w *worker) start(wg *sync.WaitGroup) {
 	w.loop.Post(func() {
 		w.offset = w.proxy.now() - w.loop.Now()
-		w.loop.Arm(&w.sweep, sweepEvery)
+		w.sweepIdle()
 	})
 	wg.Go(func() {
 		if err := w.loop.Run(); err != nil {
@@ -99,8 +105,8 @@ func (w *worker) remove(c *client) {
 
 // sweepIdle ends sessions that were silent for too long.
 func (w *worker) sweepIdle() {
-	w.loop.Arm(&w.sweep, sweepEvery)
 	limit := w.proxy.settings.Load().IdleClientTimeout
+	w.loop.Arm(&w.sweep, sweepEvery(limit))
 	if limit <= 0 {
 		return
 	}
