@@ -49,6 +49,9 @@ func (s *Session) ServerData(p []byte) int {
 				s.toClient(rest[:n])
 			}
 			used += n
+			if srv.body.left == 0 {
+				s.advance()
+			}
 			continue
 		}
 		if len(rest) < headerSize {
@@ -187,8 +190,11 @@ func (s *Session) stream(p []byte, total int, act action) int {
 }
 
 // advance answers the requests at the head that the server does not answer,
-// now that their turn has come.
+// now that their turn has come; but not within a message that is passing.
 func (s *Session) advance() {
+	if s.srv.body.left > 0 {
+		return
+	}
 	owed := &s.srv.owed
 	for {
 		e := owed.front()
