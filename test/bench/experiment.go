@@ -124,7 +124,7 @@ func (p plan) login(name string, withTLS bool) experiment {
 func (p plan) idle(name string, withTLS bool) experiment {
 	const pool = 20
 	return experiment{
-		name: name, pool: pool, rounds: min(p.rounds, 3), metrics: []metric{{"memory", report.UnitKiB}},
+		name: name, pool: pool, rounds: min(p.rounds, 2), metrics: []metric{{"memory", report.UnitKiB}},
 		estimate: 2 * (time.Duration(p.idleClients)*2*time.Millisecond + 2*p.settle),
 		measure: func(ctx context.Context, b *bench, s *side) (v []float64, err error) {
 			i, err := s.fresh(ctx, b, pool)

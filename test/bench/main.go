@@ -19,6 +19,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -27,6 +28,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/rdsproxy/rdsproxy/test/bench/measure"
 	"github.com/rdsproxy/rdsproxy/test/bench/report"
 	"github.com/rdsproxy/rdsproxy/test/bench/rig"
 	"github.com/rdsproxy/rdsproxy/test/pgserver"
@@ -176,43 +178,63 @@ func say(format string, args ...any) {
 }
 
 // measureAll prepares a run, makes it, and takes everything away again.
-func measureAll(ctx context.Context, o options, experiments []experiment) (_ report.Report, err error) {
+func measureAll(ctx context.Context, o options, experiments []experiment) (r report.Report, err error) {
 	files, err := rig.RaiseOpenFiles()
 	if err != nil {
-		return report.Report{}, err
+		return r, err
 	}
 	if files < uint64(o.idleClients+500) {
-		return report.Report{}, fmt.Errorf("%d open files are allowed: too few for %d idle clients", files, o.idleClients)
+		return r, fmt.Errorf("%d open files are allowed: too few for %d idle clients", files, o.idleClients)
 	}
 	as, err := rig.Unprivileged()
 	if err != nil {
-		return report.Report{}, err
+		return r, err
 	}
 	programs, err := rig.NewSpace("", as)
 	if err != nil {
-		return report.Report{}, err
+		return r, err
 	}
 	defer func() { err = errors.Join(err, programs.Remove()) }()
 	b := &bench{as: as, say: say}
 	if err := b.prepare(ctx, o, programs); err != nil {
-		return report.Report{}, err
+		return r, err
 	}
+	began := time.Now()
+	before, err := measure.Now()
+	if err != nil {
+		return r, err
+	}
+	runErr := b.measure(ctx, o, experiments)
+	if ctx.Err() != nil {
+		return r, ctx.Err()
+	}
+	// All children have ended by now, so that their time is known.
+	after, err := measure.Now()
+	if err != nil {
+		return r, err
+	}
+	r = report.Report{Machine: machine(), Date: began.UTC().Format(time.RFC3339), Versions: b.versions()}
+	r.OthersPercent = math.Round(10*measure.OthersPercent(before, after, time.Since(began), runtime.NumCPU())) / 10
+	if r.OthersPercent > 5 {
+		say("other programs took %.0f %% of the machine meanwhile: expect noise", r.OthersPercent)
+	}
+	var figErr error
+	r.Figures, figErr = b.found.Figures()
+	return r, errors.Join(runErr, figErr)
+}
+
+// measure starts the database, runs the experiments, profiles if that is asked for, and stops all that runs.
+func (b *bench) measure(ctx context.Context, o options, experiments []experiment) (err error) {
 	if b.pg, err = rig.StartPostgres(ctx, roles(experiments)); err != nil {
-		return report.Report{}, err
+		return err
 	}
 	defer func() { err = errors.Join(err, b.ours.stop(), b.peer.stop(), b.pg.Stop()) }()
 	say("%s against %s in front of PostgreSQL %s; about %v", b.ours.pooler.Name(), b.peer.pooler.Name(), b.pg.Version, estimate(experiments))
-	r := report.Report{Machine: machine(), Date: time.Now().UTC().Format(time.RFC3339), Versions: b.versions()}
-	runErr := b.run(ctx, experiments)
-	if ctx.Err() != nil {
-		return report.Report{}, ctx.Err()
+	err = b.run(ctx, experiments)
+	if o.profile != "" && ctx.Err() == nil {
+		err = errors.Join(err, b.profile(ctx, o.profile, experiments))
 	}
-	figures, figErr := b.found.Figures()
-	r.Figures = figures
-	if o.profile != "" {
-		runErr = errors.Join(runErr, b.profile(ctx, o.profile, experiments))
-	}
-	return r, errors.Join(runErr, figErr)
+	return err
 }
 
 // prepare finds or builds the two programs and makes the certificate.
@@ -246,7 +268,10 @@ func (b *bench) prepare(ctx context.Context, o options, programs *rig.Space) (er
 }
 
 func (b *bench) versions() map[string]string {
-	v := map[string]string{"postgresql": b.pg.Version, "go": strings.TrimPrefix(runtime.Version(), "go")}
+	v := map[string]string{"go": strings.TrimPrefix(runtime.Version(), "go")}
+	if b.pg != nil {
+		v["postgresql"] = b.pg.Version
+	}
 	for _, s := range []*side{b.ours, b.peer} {
 		switch p := s.pooler.(type) {
 		case *rig.PgBouncer:

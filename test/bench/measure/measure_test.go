@@ -178,3 +178,40 @@ func TestParseRefuses(t *testing.T) {
 		}
 	}
 }
+
+func TestBusy(t *testing.T) {
+	const line = "cpu  100 20 3000 999999 888888 40 50 6 70 80"
+	for _, text := range []string{line, line + "\ncpu0 1 2 3 4 5 6 7 8 9 10\n"} {
+		if got, err := busy(text); err != nil || got != 32160*time.Millisecond {
+			t.Errorf("busy = %v, %v", got, err)
+		}
+	}
+	for _, text := range []string{"", "cpu 1 2 3", "intr 1 2 3 4 5 6 7 8 9", "cpu 1 2 3 4 5 6 7 x 9"} {
+		if got, err := busy(text); err == nil {
+			t.Errorf("busy(%q) = %v, want an error", text, got)
+		}
+	}
+}
+
+func TestOthersPercent(t *testing.T) {
+	from := Usage{Machine: 100 * time.Second, Own: 10 * time.Second}
+	to := Usage{Machine: 112 * time.Second, Own: 20 * time.Second}
+	if got := OthersPercent(from, to, 10*time.Second, 2); got != 10 {
+		t.Errorf("2 of 20 seconds = %v %%", got)
+	}
+	// The two clocks are read differently, so a little less than nothing can come out.
+	if got := OthersPercent(from, Usage{Machine: 119 * time.Second, Own: 30 * time.Second}, 10*time.Second, 2); got != 0 {
+		t.Errorf("less than nothing = %v %%", got)
+	}
+}
+
+func TestNowGoesOn(t *testing.T) {
+	a, err := Now()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := Now()
+	if err != nil || b.Machine < a.Machine || b.Own < a.Own || a.Own == 0 {
+		t.Errorf("%+v, then %+v, %v", a, b, err)
+	}
+}

@@ -18,7 +18,9 @@ type Report struct {
 	Machine  string            `json:"machine"`  // processor, cores, memory and kernel; nothing that names the machine
 	Date     string            `json:"date"`     // RFC 3339, UTC
 	Versions map[string]string `json:"versions"` // program -> version
-	Figures  []Figure          `json:"figures"`
+	// OthersPercent is how much of the machine other programs took during the run. Above a few percent the figures are noisy.
+	OthersPercent float64  `json:"others_percent"`
+	Figures       []Figure `json:"figures"`
 }
 
 // Figure is one measured quantity of ours beside the same quantity of a peer, taken in the same run.

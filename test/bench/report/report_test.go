@@ -120,7 +120,7 @@ func TestCollectorLeavesOutWhatHasNoRatio(t *testing.T) {
 
 func sample() Report {
 	return Report{
-		Machine: "CPU, 2 cores", Date: "2026-11-01T10:00:00Z", Versions: map[string]string{"pgbouncer": "1.26.1"},
+		Machine: "CPU, 2 cores", Date: "2026-11-01T10:00:00Z", OthersPercent: 1.5, Versions: map[string]string{"pgbouncer": "1.26.1"},
 		Figures: []Figure{
 			{Name: "pg.simple.c100.throughput", Unit: UnitPerSecond, Ours: 34567, Peer: 33000, PeerName: "PgBouncer 1.26.1", Ratio: 1.05, RatioMin: 0.99, RatioMax: 1.1, Rounds: 5},
 			{Name: "pg.simple.c100.cpu_per_query", Unit: UnitMicros, Ours: 21.4, Peer: 20, PeerName: "PgBouncer 1.26.1", Ratio: 1.07, RatioMin: 1, RatioMax: 1.2, Rounds: 5},
@@ -143,7 +143,7 @@ func TestJSONShape(t *testing.T) {
 	if err := json.Unmarshal(b, &top); err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff([]string{"date", "figures", "machine", "versions"}, sortedKeys(top)); d != "" {
+	if d := cmp.Diff([]string{"date", "figures", "machine", "others_percent", "versions"}, sortedKeys(top)); d != "" {
 		t.Errorf("top level keys (-want +got):\n%s", d)
 	}
 	var figures []map[string]json.RawMessage
@@ -204,7 +204,7 @@ func TestSplice(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"head\n" + resultsBegin, resultsEnd + "foot\n", "2026-11-01 (CPU, 2 cores), with pgbouncer 1.26.1.",
+		"head\n" + resultsBegin, resultsEnd + "foot\n", "2026-11-01 (CPU, 2 cores; 1.5 % of it taken by other programs), with pgbouncer 1.26.1.",
 		"| `pg.idle.plain.memory` | KiB | 0.50 | 2.30 | 0.22 | 0.20 to 0.22 | 3 |\n",
 	} {
 		if !strings.Contains(once, want) {

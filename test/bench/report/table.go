@@ -48,7 +48,8 @@ func (r Report) Splice(doc string) (string, error) {
 // markdown is the table for a document, under a line that says where and when it was measured.
 func (r Report) markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\nMeasured on %s (%s), with %s.\n\n", r.day(), r.Machine, r.programs())
+	fmt.Fprintf(&b, "\nMeasured on %s (%s; %.2g %% of it taken by other programs), with %s.\n\n",
+		r.day(), r.Machine, r.OthersPercent, r.programs())
 	b.WriteString("| Figure | Unit | rdsproxy | Peer | Ratio | Spread | Rounds |\n|---|---|---:|---:|---:|---|---:|\n")
 	for _, f := range r.Figures {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %.2f | %s | %d |\n",
