@@ -22,7 +22,8 @@ var pgx = suite{
 		".", "./pgconn/...", "./pgxpool/...", "./pgtype/...", "./stdlib/...", "./tracelog/...", "./multitracer/...",
 	},
 	skip: map[string]string{
-		"^TestConnCheckConn$": processID + "; it waits two minutes for that",
+		"^TestConnCheckConn$":                    processID + "; it waits two minutes for that",
+		"^TestConnCopyFromConnectionTerminated$": processID + "; it waits two minutes for that",
 		"^TestCancelRequestContextWatcherHandler$": "it fails now and then on the database, too: a cancel request of its own " +
 			"comes late and hits the next query",
 	},
