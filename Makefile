@@ -53,11 +53,12 @@ $(GOLANGCI):
 
 .PHONY: unit
 unit: ## Unit tests, with the race detector
-	$(GO) test -race -timeout 15m $(TESTFLAGS) $$($(GO) list ./... | grep -v -e /test/integration -e /test/sim -e /test/bench)
+	$(GO) test -race -timeout 15m $(TESTFLAGS) $$($(GO) list ./... | grep -v -e /test/integration -e /test/compat -e /test/sim -e /test/bench)
 
 .PHONY: integration
 integration: ## Tests of the daemon in front of real servers, with real drivers
 	$(GO) test -race -timeout 20m $(TESTFLAGS) ./test/integration/...
+	$(GO) test -timeout 25m $(TESTFLAGS) ./test/compat/...
 	@for m in $(MODULES); do echo "cd $$m && $(GO) test ./..." && (cd $$m && $(GO) test -timeout 20m $(TESTFLAGS) ./...) || exit 1; done
 
 .PHONY: fuzz
