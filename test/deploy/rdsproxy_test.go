@@ -106,6 +106,14 @@ func (m machine) writeSecret(t *testing.T, dir, user string) {
 // writeCertificate stores a certificate as a Secret of type kubernetes.io/tls is mounted.
 func (m machine) writeCertificate(t *testing.T, dir string) {
 	t.Helper()
+	cert, key := certificate(t)
+	m.write(t, filepath.Join(dir, "tls.crt"), cert)
+	m.write(t, filepath.Join(dir, "tls.key"), key)
+}
+
+// certificate makes a certificate that nobody has signed, and its key, in PEM.
+func certificate(t *testing.T) (certPEM, keyPEM string) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -119,8 +127,8 @@ func (m machine) writeCertificate(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.write(t, filepath.Join(dir, "tls.crt"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
-	m.write(t, filepath.Join(dir, "tls.key"), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})))
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}))
 }
 
 // TestExample has every setting of the documented example accepted.
@@ -128,5 +136,22 @@ func TestExample(t *testing.T) {
 	m := newMachine(t)
 	m.write(t, "/etc/rdsproxy/rdsproxy.yaml", read(t, "configs/rdsproxy.example.yaml"))
 	m.write(t, "/etc/rdsproxy/app.json", `{"username": "app", "password": "not a secret"}`)
+	m.check(t, []string{"run", "--config", "/etc/rdsproxy/rdsproxy.yaml"})
+}
+
+// TestReadme has the walk-through's configuration accepted.
+func TestReadme(t *testing.T) {
+	_, rest, found := strings.Cut(read(t, "README.md"), "```yaml\n")
+	text, _, closed := strings.Cut(rest, "```")
+	if !found || !closed {
+		t.Fatal("no configuration in README.md")
+	}
+	m := newMachine(t)
+	cert, key := certificate(t)
+	m.write(t, "/etc/rdsproxy/rdsproxy.yaml", text)
+	m.write(t, "/etc/rdsproxy/server.crt", cert)
+	m.write(t, "/etc/rdsproxy/server.key", key)
+	m.write(t, "/etc/rdsproxy/rds-bundle.pem", cert)
+	m.write(t, "/etc/rdsproxy/app.json", `{"username": "app", "password": "..."}`)
 	m.check(t, []string{"run", "--config", "/etc/rdsproxy/rdsproxy.yaml"})
 }
