@@ -34,15 +34,19 @@ type client struct {
 	timer    netloop.Timer
 
 	lastActive time.Duration
-	index      int // in worker.clients
-	pid        uint32
+	// pid and secret are the client's cancel key, which does not change.
+	pid    uint32
+	secret []byte
+	index  int32 // in worker.clients
 	// orphans counts grants on their way here whose wait was given up.
-	orphans int
-	paused  pause
-	crashed bool
-	ending  bool  // the client is being told goodbye
-	tls     uint8 // 1 with TLS
-	closing CloseReason
+	orphans int32
+	// cancelling counts the cancel requests on their way to the database.
+	cancelling uint8
+	paused     pause
+	crashed    bool
+	ending     bool  // the client is being told goodbye
+	tls        uint8 // 1 with TLS
+	closing    CloseReason
 	// pinned is the reason that pinned the session first, plus one; 0: none.
 	pinned uint8
 }
@@ -82,7 +86,7 @@ func (c *client) attach(t *netloop.Transport, tc *tls.Conn, o pgsession.Options)
 	c.timer.Init(c.timeUp)
 	c.worker.add(c)
 	c.counts().open[c.tls]++
-	c.worker.proxy.cancels.add(c, o.PID, o.Secret)
+	c.worker.proxy.cancels.add(c)
 	c.do(func() {
 		c.session.Init(o)
 		if c.worker.proxy.draining.Load() {
@@ -326,18 +330,6 @@ func (c *client) CloseClient() {
 		c.conn.CloseAfterFlush(flushLimit)
 	}
 	c.resumeServer()
-}
-
-// CancelQuery implements pgsession.Host.
-func (c *client) CancelQuery() {
-	db, w := c.db, c.worker
-	server := db.server
-	w.proxy.background.Go(func() {
-		db.target.cancel(db.pid, db.secret)
-		// The connection is not released while a cancel is under way, so it and
-		// the session are still on this loop; or it is gone.
-		w.loop.Post(func() { c.do(func() { c.session.CancelDone(server) }) })
-	})
 }
 
 // SetTimer implements pgsession.Host.

@@ -34,6 +34,8 @@ type dbConn struct {
 	tls    bool
 	// closing: the pool was told, or has asked, to forget it.
 	closing bool
+	// unclear: a cancel request for it may be on its way, so nobody else gets it.
+	unclear bool
 	// serverPaused: not read because the borrower does not take what was read.
 	serverPaused bool
 }
@@ -205,7 +207,7 @@ func (d *dbConn) handOver() {
 // release gives a connection that nobody uses any more back to the pool.
 func (w *worker) release(d *dbConn, reuse bool) {
 	d.entry.Settings = settingsKey(d.server.Applied())
-	acts := d.target.group.Release(&d.entry, reuse, w.now(), w.buffer())
+	acts := d.target.group.Release(&d.entry, reuse && !d.unclear, w.now(), w.buffer())
 	w.carryOut(d.target, acts)
 }
 

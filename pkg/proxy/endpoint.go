@@ -199,7 +199,7 @@ func (e *Endpoint) login(nc net.Conn, s *Settings) {
 		return
 	}
 	if l.Kind == pglogin.Cancel {
-		if p.cancels.cancel(l.CancelPID, l.CancelSecret) {
+		if p.cancels.cancel(ctx, l.CancelPID, l.CancelSecret) {
 			e.cancelsDelivered.Add(1)
 		} else {
 			e.cancelsUnknown.Add(1)
@@ -246,11 +246,12 @@ func (e *Endpoint) open(t *netloop.Transport, l *pglogin.Login, o *EndpointOptio
 	shared := o.Target.sharedFor(key)
 	w := p.workerFor(-1)
 	c := &client{
-		worker: w, endpoint: e, target: o.Target, pool: o.Target.group.Pool(key), pid: p.cancels.reserve(),
+		worker: w, endpoint: e, target: o.Target, pool: o.Target.group.Pool(key),
+		pid: p.cancels.reserve(), secret: newSecret(l.ProtocolMinor),
 	}
 	so := p.sessionOptions(o.Target, s)
 	so.Host, so.Shared = c, shared
-	so.PID, so.Secret = c.pid, newSecret(l.ProtocolMinor)
+	so.PID, so.Secret = c.pid, c.secret
 	so.Dedicated = o.Target.dedicatedPins(l)
 	if so.Dedicated != 0 {
 		c.waiter.Dedicated = true

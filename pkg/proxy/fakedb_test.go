@@ -57,6 +57,7 @@ type fakeDB struct {
 	sessions atomic.Int64 // logins ever, those that ask for facts included
 	goodbyes atomic.Int64 // Terminate messages
 	cancels  atomic.Int64 // cancel requests with a right key
+	endless  atomic.Int64 // queries that wait to be cancelled now
 
 	mu       sync.Mutex
 	backends map[uint32]*backend
@@ -170,6 +171,9 @@ func (db *fakeDB) peak() int {
 	defer db.mu.Unlock()
 	return db.most
 }
+
+// waiting is the number of queries that wait to be cancelled now.
+func (db *fakeDB) waiting() int { return int(db.endless.Load()) }
 
 func (db *fakeDB) enter(b *backend) {
 	db.mu.Lock()
@@ -408,6 +412,8 @@ func (b *backend) do(args string, extended bool) bool {
 		if !b.flush() {
 			return false
 		}
+		b.db.endless.Add(1)
+		defer b.db.endless.Add(-1)
 		select {
 		case <-b.cancelled:
 			b.fail("57014", "canceling statement due to user request")

@@ -147,6 +147,16 @@ func (s *scene) dsn(name string, params ...string) string {
 	return dsn
 }
 
+// dial opens a socket to the proxy that is closed by the caller, and does not
+// hang for ever.
+func (s *scene) dial() (net.Conn, error) {
+	nc, err := net.Dial("tcp", s.endpoint.Addr().String())
+	if err == nil {
+		err = nc.SetDeadline(time.Now().Add(patience))
+	}
+	return nc, err
+}
+
 // client logs in, to be closed when the test ends.
 func (s *scene) client(params ...string) *pgconn.PgConn {
 	s.tb.Helper()

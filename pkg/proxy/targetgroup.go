@@ -321,7 +321,8 @@ func (t *TargetGroup) learn(ctx context.Context, o *TargetOptions, r target.Requ
 }
 
 // cancel delivers a cancel request and returns when the server has acted on it.
-func (t *TargetGroup) cancel(pid uint32, secret []byte) {
+// It returns false if the server may do so later.
+func (t *TargetGroup) cancel(pid uint32, secret []byte) (over bool) {
 	defer func() {
 		if v := recover(); v != nil {
 			t.proxy.panicked("panic while a cancel request was delivered", v, debug.Stack())
@@ -329,9 +330,13 @@ func (t *TargetGroup) cancel(pid uint32, secret []byte) {
 	}()
 	ctx, stop := context.WithTimeout(t.proxy.ctx, cancelLimit)
 	defer stop()
-	if err := t.opts.Load().Dialer.Cancel(ctx, pid, secret); err != nil {
-		t.log.Warn("A cancel request could not be delivered to the database.", zap.Error(err))
+	err := t.opts.Load().Dialer.Cancel(ctx, pid, secret)
+	if err == nil {
+		return true
 	}
+	t.log.Warn("A cancel request could not be delivered to the database.", zap.Error(err))
+	e, ok := errors.AsType[*target.Error](err)
+	return ok && e.Stage != target.StageCancel // the request was not sent
 }
 
 // noCredentialsError: there is no password to log in to the database with.

@@ -38,6 +38,9 @@ type worker struct {
 	sweep   netloop.Timer
 	// actions is a buffer for what the pool asks to be done.
 	actions []pool.Action
+	// cancelled is to be closed when the cancel request that is being carried out
+	// has had its effect; nil when there is none, or somebody has taken it on.
+	cancelled chan struct{}
 	// granting counts the grants that are carried out now, one within another: a
 	// session may give its connection back at once, to one that does the same.
 	granting int
@@ -91,7 +94,7 @@ func (w *worker) done(b []pool.Action) {
 }
 
 func (w *worker) add(c *client) {
-	c.index = len(w.clients)
+	c.index = int32(len(w.clients)) //nolint:gosec // bounded by the number of descriptors, which are of this type
 	w.clients = append(w.clients, c)
 }
 
