@@ -220,9 +220,13 @@ func (s *Session) clientExecute(p []byte, total int) (int, bool) {
 	if len(p) < total || !s.acquire() {
 		return 0, false
 	}
+	unnamed := total > headerSize && p[headerSize] == 0
+	if unnamed && s.forgetsUncertain(s.boundReleases) {
+		return s.block()
+	}
 	e := s.owe(entryExecute, forward)
 	s.work.Extended++
-	if s.boundReleases != 0 && total > headerSize && p[headerSize] == 0 {
+	if s.boundReleases != 0 && unnamed {
 		s.queryEffects(e, s.boundReleases, false)
 	}
 	s.host.ToServer(p[:total])
@@ -273,6 +277,9 @@ func (s *Session) clientQuery(p []byte, total int) (int, bool) {
 		}
 		s.namedQuery(text, res, st, string(name))
 		return total, true
+	}
+	if s.forgetsUncertain(effects) {
+		return s.block()
 	}
 	s.freshSequences(effects)
 	e := s.oweQuery()

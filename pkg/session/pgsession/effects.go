@@ -146,6 +146,13 @@ func (s *Session) queryEffects(e *entry, effects sqlscan.Effects, control bool) 
 	}
 }
 
+// forgetsUncertain tells whether a request forgets all statements while names
+// are in doubt that an earlier batch gives or takes away. Should that one fail,
+// what it has taken away would come back after having been forgotten.
+func (s *Session) forgetsUncertain(effects sqlscan.Effects) bool {
+	return effects&(sqlscan.EffectDiscardAll|sqlscan.EffectDeallocateAll) != 0 && s.srv.uncertain(s.srv.named)
+}
+
 // bound notes what the statement bound by e does to session state when it is
 // executed.
 func (s *Session) bound(e *entry, portal []byte, effects sqlscan.Effects) {
