@@ -49,7 +49,7 @@ func (s *Session) ClientData(p []byte) int {
 			s.host.ToServer(p[used:])
 			return len(p)
 		}
-		if s.throttled || s.blocked {
+		if s.throttled || s.blocked || s.awaitsCancel {
 			return used
 		}
 		rest := p[used:]

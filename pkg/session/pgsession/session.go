@@ -89,6 +89,9 @@ type Session struct {
 	// skipToSync: an error was reported; the client's messages are dropped up
 	// to its next Sync, as the server does.
 	skipToSync bool
+	// awaitsCancel: the client is paused because settings are to be put back, and
+	// a cancel request that is under way must not hit that.
+	awaitsCancel bool
 	// throttled: the client is paused because the server owes too much.
 	throttled bool
 	// blocked: the client is paused because its message builds on a request
@@ -323,10 +326,12 @@ func (s *Session) settle() {
 	kept := srv.tx != 'I' || s.pins != 0
 	if kept && srv.reset && srv.tx != 'E' && s.settings != nil && s.pins&session.PinStartupParameter == 0 {
 		if srv.cancels > 0 {
-			s.throttle() // lest the request under way hits what the proxy sends
+			// Lest the request under way hits what the proxy sends.
+			s.awaitsCancel = true
+			s.host.PauseClient()
 			return
 		}
-		s.unthrottle()
+		s.awaitsCancel = false
 		s.reapply()
 		return
 	}
@@ -378,6 +383,7 @@ func (s *Session) release(reuse bool) {
 	if s.state != closed {
 		s.state = idle
 	}
+	s.awaitsCancel = false
 	s.unthrottle()
 	s.host.Release(reuse)
 }
