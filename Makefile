@@ -53,7 +53,7 @@ $(GOLANGCI):
 
 .PHONY: unit
 unit: ## Unit tests, with the race detector
-	$(GO) test -race -timeout 15m $(TESTFLAGS) $$($(GO) list ./... | grep -v -e /test/integration -e /test/compat -e /test/sim -e /test/bench)
+	$(GO) test -race -timeout 15m $(TESTFLAGS) $$($(GO) list ./... | grep -v -e /test/integration -e /test/compat -e /test/sim)
 
 .PHONY: integration
 integration: ## Tests of the daemon in front of real servers, with real drivers
