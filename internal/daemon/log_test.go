@@ -85,7 +85,7 @@ func TestLogIsSampled(t *testing.T) {
 			t.Error("another message is lost")
 		}
 		out.Reset()
-		time.Sleep(2 * time.Second)
+		time.Sleep(2 * time.Second) //nolint:forbidigo // virtual time: synctest
 		log.Info("client refused")
 		if out.Len() == 0 {
 			t.Error("not written after a pause")

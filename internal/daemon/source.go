@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/rdsproxy/rdsproxy/pkg/admin"
@@ -51,13 +52,13 @@ func (g *graph) Ready() []admin.Check {
 	s := g.proxy.Stats(loopsAnswerWithin)
 	checks := []admin.Check{{Name: "draining", OK: !s.Draining}}
 	names, reasons := g.users.broken()
-	detail := ""
+	var detail strings.Builder
 	for i, name := range names {
-		detail += fmt.Sprintf("user %s: %v; ", name, reasons[i])
+		detail.WriteString(fmt.Sprintf("user %s: %v; ", name, reasons[i]))
 	}
 	checks = append(checks, admin.Check{
 		// One bad secret keeps its user out, not everybody.
-		Name: "secrets", OK: len(names) < len(g.authList()), Detail: detail,
+		Name: "secrets", OK: len(names) < len(g.authList()), Detail: detail.String(),
 	}, admin.Check{Name: "endpoints", OK: len(s.Endpoints) == len(g.points)})
 	for _, t := range s.Targets {
 		c := admin.Check{Name: "target_group/" + t.Name, OK: true}

@@ -4,6 +4,7 @@ package admin
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -70,14 +71,14 @@ func (e emitter) time(m *metric, t time.Time, labels ...string) {
 
 // byTLS sends one number per value of the label tls, which is the last.
 func (e emitter) byTLS(m *metric, v ByTLS, labels ...string) {
-	e.count(m, v.TLS, append(labels[:len(labels):len(labels)], "yes")...)
-	e.count(m, v.Plain, append(labels[:len(labels):len(labels)], "no")...)
+	e.count(m, v.TLS, append(slices.Clip(labels), "yes")...)
+	e.count(m, v.Plain, append(slices.Clip(labels), "no")...)
 }
 
 // byReason sends one number per reason, the last label.
 func (e emitter) byReason(m *metric, v map[string]uint64, labels ...string) {
 	for reason, n := range v {
-		e.count(m, n, append(labels[:len(labels):len(labels)], reason)...)
+		e.count(m, n, append(slices.Clip(labels), reason)...)
 	}
 }
 

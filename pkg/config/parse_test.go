@@ -76,7 +76,8 @@ func TestValues(t *testing.T) {
 		name, text string
 		want       func(*config.Config)
 	}{
-		{"literal text of a scalar, whatever YAML makes of it", `
+		{
+			"literal text of a scalar, whatever YAML makes of it", `
 target_groups: [{name: default, writer: db.internal}]
 endpoints: [{tls: {min_version: 1.3, cert_file: 2024-01-01, key_file: yes}}]
 auth: [{user: App, secret: app.json}]`,
@@ -84,35 +85,53 @@ auth: [{user: App, secret: app.json}]`,
 				c.Endpoints[0].TLS = config.EndpointTLS{
 					CertFile: "/etc/rdsproxy/2024-01-01", KeyFile: "/etc/rdsproxy/yes", MinVersion: "1.3",
 				}
-			}},
-		{"a mapping for an address", "target_groups: [{writer: {host: db.internal, port: 5433}}]\nauth: [{user: App, secret: app.json}]",
-			func(c *config.Config) { c.TargetGroups[0].Writer.Port = 5433 }},
-		{"a mapping without a port", "target_groups: [{writer: {host: db.internal}}]\nauth: [{user: App, secret: app.json}]",
-			func(*config.Config) {}},
-		{"an IPv6 address with a port", "target_groups: [{writer: '[2001:db8::1]:6000'}]\nauth: [{user: App, secret: app.json}]",
-			func(c *config.Config) { c.TargetGroups[0].Writer = config.Address{Host: "2001:db8::1", Port: 6000} }},
-		{"an IPv6 address without", "target_groups: [{writer: '2001:db8::1'}]\nauth: [{user: App, secret: app.json}]",
-			func(c *config.Config) { c.TargetGroups[0].Writer = config.Address{Host: "2001:db8::1", Port: 5432} }},
+			},
+		},
+		{
+			"a mapping for an address", "target_groups: [{writer: {host: db.internal, port: 5433}}]\nauth: [{user: App, secret: app.json}]",
+			func(c *config.Config) { c.TargetGroups[0].Writer.Port = 5433 },
+		},
+		{
+			"a mapping without a port", "target_groups: [{writer: {host: db.internal}}]\nauth: [{user: App, secret: app.json}]",
+			func(*config.Config) {},
+		},
+		{
+			"an IPv6 address with a port", "target_groups: [{writer: '[2001:db8::1]:6000'}]\nauth: [{user: App, secret: app.json}]",
+			func(c *config.Config) { c.TargetGroups[0].Writer = config.Address{Host: "2001:db8::1", Port: 6000} },
+		},
+		{
+			"an IPv6 address without", "target_groups: [{writer: '2001:db8::1'}]\nauth: [{user: App, secret: app.json}]",
+			func(c *config.Config) { c.TargetGroups[0].Writer = config.Address{Host: "2001:db8::1", Port: 5432} },
+		},
 		{"null is as good as nothing", minimal + "log:\nadmin: ~\nloops: null\nrequire_tls:\n", func(*config.Config) {}},
 		{"an empty list of endpoints", minimal + "endpoints: []\n", func(*config.Config) {}},
-		{"words in another letter case", minimal + "log: {level: WARN, format: Console}\n",
-			func(c *config.Config) { c.Log = config.Log{Level: config.LogWarn, Format: config.LogConsole} }},
-		{"the ends of ranges", minimal + "idle_client_timeout: 8h\ndrain_timeout: 0\nmax_client_connections: 1\n",
+		{
+			"words in another letter case", minimal + "log: {level: WARN, format: Console}\n",
+			func(c *config.Config) { c.Log = config.Log{Level: config.LogWarn, Format: config.LogConsole} },
+		},
+		{
+			"the ends of ranges", minimal + "idle_client_timeout: 8h\ndrain_timeout: 0\nmax_client_connections: 1\n",
 			func(c *config.Config) {
 				c.IdleClientTimeout, c.DrainTimeout, c.MaxClientConnections = 8*time.Hour, 0, 1
-			}},
-		{"idle share follows the share", `
+			},
+		},
+		{
+			"idle share follows the share", `
 target_groups: [{writer: db.internal, max_connections_percent: 31, connection_borrow_timeout: 0s}]
 auth: [{user: App, secret: app.json}]`,
 			func(c *config.Config) {
 				g := &c.TargetGroups[0]
 				g.MaxConnectionsPercent, g.MaxIdleConnectionsPercent, g.ConnectionBorrowTimeout = 31, 15, 0
-			}},
-		{"idle share of nothing", `
+			},
+		},
+		{
+			"idle share of nothing", `
 target_groups: [{writer: db.internal, max_idle_connections_percent: 0}]
 auth: [{user: App, secret: app.json}]`,
-			func(c *config.Config) { c.TargetGroups[0].MaxIdleConnectionsPercent = 0 }},
-		{"TLS towards the database follows require_tls", `
+			func(c *config.Config) { c.TargetGroups[0].MaxIdleConnectionsPercent = 0 },
+		},
+		{
+			"TLS towards the database follows require_tls", `
 require_tls: true
 endpoints: [{tls: {cert_file: /a.crt, key_file: /a.key}}]
 target_groups: [{writer: db.internal}]
@@ -121,8 +140,10 @@ auth: [{user: App, secret: app.json}]`,
 				c.RequireTLS = true
 				c.Endpoints[0].TLS = config.EndpointTLS{CertFile: "/a.crt", KeyFile: "/a.key", MinVersion: "1.2"}
 				c.TargetGroups[0].TLS.Mode = config.TLSRequire
-			}},
-		{"unless told otherwise", `
+			},
+		},
+		{
+			"unless told otherwise", `
 require_tls: true
 endpoints: [{tls: {cert_file: /a.crt, key_file: /a.key}}]
 target_groups: [{writer: db.internal, tls: {mode: disable}}]
@@ -131,12 +152,16 @@ auth: [{user: App, secret: app.json}]`,
 				c.RequireTLS = true
 				c.Endpoints[0].TLS = config.EndpointTLS{CertFile: "/a.crt", KeyFile: "/a.key", MinVersion: "1.2"}
 				c.TargetGroups[0].TLS.Mode = config.TLSDisable
-			}},
-		{"the only group needs no mention, whatever its name", `
+			},
+		},
+		{
+			"the only group needs no mention, whatever its name", `
 target_groups: [{name: orders, writer: db.internal}]
 auth: [{user: App, secret: app.json}]`,
-			func(c *config.Config) { c.TargetGroups[0].Name, c.Endpoints[0].TargetGroup = "orders", "orders" }},
-		{"several endpoints on free ports", `
+			func(c *config.Config) { c.TargetGroups[0].Name, c.Endpoints[0].TargetGroup = "orders", "orders" },
+		},
+		{
+			"several endpoints on free ports", `
 endpoints: [{name: a, listen: 127.0.0.1:0}, {name: b, listen: 127.0.0.1:0}]
 target_groups: [{writer: db.internal}]
 auth: [{user: App, secret: app.json}]`,
@@ -145,20 +170,27 @@ auth: [{user: App, secret: app.json}]`,
 				c.Endpoints = append(c.Endpoints, b)
 				c.Endpoints[0].Name, c.Endpoints[1].Name = "a", "b"
 				c.Endpoints[0].Listen, c.Endpoints[1].Listen = "127.0.0.1:0", "127.0.0.1:0"
-			}},
-		{"networks", minimal + "allowed_client_networks: [10.0.0.0/8, 192.0.2.1, '2001:db8::/32', '::ffff:192.0.2.2']\n",
+			},
+		},
+		{
+			"networks", minimal + "allowed_client_networks: [10.0.0.0/8, 192.0.2.1, '2001:db8::/32', '::ffff:192.0.2.2']\n",
 			func(c *config.Config) {
 				c.AllowedClientNetworks = []netip.Prefix{
 					netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"),
 					netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("192.0.2.2/32"),
 				}
-			}},
+			},
+		},
 		{"no admin listener", minimal + "admin: {listen: off}\n", func(c *config.Config) { c.Admin.Listen = "" }},
 		{"none either", minimal + "admin: {listen: ''}\n", func(c *config.Config) { c.Admin.Listen = "" }},
-		{"admin on localhost by name", minimal + "admin: {listen: 'localhost:9127'}\n",
-			func(c *config.Config) { c.Admin.Listen = "localhost:9127" }},
-		{"admin for others", minimal + "admin: {listen: ':9127', allow_remote: true}\n",
-			func(c *config.Config) { c.Admin = config.Admin{Listen: ":9127", AllowRemote: true} }},
+		{
+			"admin on localhost by name", minimal + "admin: {listen: 'localhost:9127'}\n",
+			func(c *config.Config) { c.Admin.Listen = "localhost:9127" },
+		},
+		{
+			"admin for others", minimal + "admin: {listen: ':9127', allow_remote: true}\n",
+			func(c *config.Config) { c.Admin = config.Admin{Listen: ":9127", AllowRemote: true} },
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -286,8 +318,12 @@ secrets_dir: /file
 		{"environment over file", environ, nil, values{"error", 2, 2 * time.Minute, "10.0.0.0/9", "/env", false}},
 		{"flags over file", nil, args, values{"debug", 3, 3 * time.Minute, "192.0.2.0/24", "/flag", true}},
 		{"flags over all", environ, args, values{"debug", 3, 3 * time.Minute, "192.0.2.0/24", "/flag", true}},
-		{"empty variables", []string{"RDSPROXY_LOOPS=", "RDSPROXY_LOG_LEVEL="}, nil,
-			values{"warn", 1, time.Minute, "10.0.0.0/8", "/file", false}},
+		{
+			"empty variables",
+			[]string{"RDSPROXY_LOOPS=", "RDSPROXY_LOG_LEVEL="},
+			nil,
+			values{"warn", 1, time.Minute, "10.0.0.0/8", "/file", false},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -64,22 +64,46 @@ func TestEnvironmentProblems(t *testing.T) {
 		environ []string
 		want    string
 	}{
-		{"unknown", []string{"RDSPROXY_LOG_LEVL=debug"},
-			"configuration: RDSPROXY_LOG_LEVL: unknown environment variable; did you mean RDSPROXY_LOG_LEVEL?"},
-		{"a section is not a variable", []string{"RDSPROXY_LOG=debug"},
-			"configuration: RDSPROXY_LOG: unknown environment variable; did you mean RDSPROXY_LOG_LEVEL?"},
-		{"out of range", []string{"RDSPROXY_LOOPS=9999"},
-			"configuration: RDSPROXY_LOOPS: loops: 9999 is out of range; use 0 to 1024"},
-		{"not a network", []string{"RDSPROXY_ALLOWED_CLIENT_NETWORKS=10.0.0.0/8,x"},
-			`configuration: RDSPROXY_ALLOWED_CLIENT_NETWORKS: allowed_client_networks[1]: "x" is not a network; write it like 10.0.0.0/8 or 2001:db8::/32`},
-		{"not YAML", []string{"RDSPROXY_AUTH=["},
-			"configuration: RDSPROXY_AUTH: is not YAML: line 1: did not find expected node content; mend the syntax"},
-		{"not a list", []string{"RDSPROXY_AUTH=app"},
-			"configuration: RDSPROXY_AUTH: auth: wants a list; begin each entry with a hyphen"},
-		{"in a list", []string{"RDSPROXY_AUTH=[{user: a, secrt: b}]"},
-			"configuration: RDSPROXY_AUTH: auth[0].secrt: unknown key; did you mean secret?"},
-		{"takes the place of what the file says", []string{"RDSPROXY_AUTH=[{user: a, secret: b}, {user: a, secret: c}]"},
-			`configuration: RDSPROXY_AUTH: auth[1].user: "a" is there twice; remove one`},
+		{
+			"unknown",
+			[]string{"RDSPROXY_LOG_LEVL=debug"},
+			"configuration: RDSPROXY_LOG_LEVL: unknown environment variable; did you mean RDSPROXY_LOG_LEVEL?",
+		},
+		{
+			"a section is not a variable",
+			[]string{"RDSPROXY_LOG=debug"},
+			"configuration: RDSPROXY_LOG: unknown environment variable; did you mean RDSPROXY_LOG_LEVEL?",
+		},
+		{
+			"out of range",
+			[]string{"RDSPROXY_LOOPS=9999"},
+			"configuration: RDSPROXY_LOOPS: loops: 9999 is out of range; use 0 to 1024",
+		},
+		{
+			"not a network",
+			[]string{"RDSPROXY_ALLOWED_CLIENT_NETWORKS=10.0.0.0/8,x"},
+			`configuration: RDSPROXY_ALLOWED_CLIENT_NETWORKS: allowed_client_networks[1]: "x" is not a network; write it like 10.0.0.0/8 or 2001:db8::/32`,
+		},
+		{
+			"not YAML",
+			[]string{"RDSPROXY_AUTH=["},
+			"configuration: RDSPROXY_AUTH: is not YAML: line 1: did not find expected node content; mend the syntax",
+		},
+		{
+			"not a list",
+			[]string{"RDSPROXY_AUTH=app"},
+			"configuration: RDSPROXY_AUTH: auth: wants a list; begin each entry with a hyphen",
+		},
+		{
+			"in a list",
+			[]string{"RDSPROXY_AUTH=[{user: a, secrt: b}]"},
+			"configuration: RDSPROXY_AUTH: auth[0].secrt: unknown key; did you mean secret?",
+		},
+		{
+			"takes the place of what the file says",
+			[]string{"RDSPROXY_AUTH=[{user: a, secret: b}, {user: a, secret: c}]"},
+			`configuration: RDSPROXY_AUTH: auth[1].user: "a" is there twice; remove one`,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -2,6 +2,8 @@
 
 package config
 
+import "strings"
+
 // Field describes one setting for people.
 type Field struct {
 	// Path as in a file, with [] for each entry of a list.
@@ -49,9 +51,10 @@ func (n *node) allowed() string {
 	case n.words == nil:
 		return n.rangeText()
 	}
-	text := n.words[0]
+	var text strings.Builder
+	text.WriteString(n.words[0])
 	for _, w := range n.words[1:] {
-		text += ", " + w
+		text.WriteString(", " + w)
 	}
-	return text
+	return text.String()
 }

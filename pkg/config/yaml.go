@@ -246,7 +246,7 @@ func (r *reader) address(y *yaml.Node, path string) (any, bool) {
 	a := Address{Port: defaultPort}
 	a.Host, _ = values["host"].(string)
 	if p, ok := values["port"].(int); ok {
-		a.Port = uint16(p)
+		a.Port = uint16(p) //nolint:gosec // checked above
 	}
 	t := refuseURL(a.Host)
 	if !t.found() {

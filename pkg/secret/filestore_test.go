@@ -228,7 +228,7 @@ func TestPolling(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() { s.Run(ctx) })
 		turn := func() {
-			time.Sleep(secret.DefaultPollInterval)
+			time.Sleep(secret.DefaultPollInterval) //nolint:forbidigo // virtual time: synctest
 			synctest.Wait()
 		}
 
@@ -316,20 +316,20 @@ func TestAppears(t *testing.T) {
 		if _, err := s.Get(t.Context(), dir+"/app.json"); !errors.Is(err, secret.ErrNotFound) {
 			t.Error(err)
 		}
-		time.Sleep(3 * time.Second)
+		time.Sleep(3 * time.Second) //nolint:forbidigo // virtual time: synctest
 		synctest.Wait()
 		if closed(changed) {
 			t.Error("told of a change that was none")
 		}
 		write(t, dir+"/app.json", secretJSON("one"))
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) //nolint:forbidigo // virtual time: synctest
 		synctest.Wait()
 		if !closed(changed) {
 			t.Error("not told")
 		}
 		changed = s.Changed()
 		want(t, s, dir+"/app.json", "app:one")
-		time.Sleep(3 * time.Second)
+		time.Sleep(3 * time.Second) //nolint:forbidigo // virtual time: synctest
 		synctest.Wait()
 		if closed(changed) {
 			t.Error("told twice")
@@ -346,19 +346,24 @@ func TestNotification(t *testing.T) {
 		prepare func(t *testing.T, dir string) (id string)
 		change  func(t *testing.T, dir string)
 	}{
-		{"written in place",
+		{
+			"written in place",
 			func(t *testing.T, dir string) string {
 				write(t, dir+"/app.json", secretJSON("one"))
 				return dir + "/app.json"
 			},
-			func(t *testing.T, dir string) { write(t, dir+"/app.json", secretJSON("two")) }},
-		{"renamed over it",
+			func(t *testing.T, dir string) { write(t, dir+"/app.json", secretJSON("two")) },
+		},
+		{
+			"renamed over it",
 			func(t *testing.T, dir string) string {
 				write(t, dir+"/app.json", secretJSON("one"))
 				return dir + "/app.json"
 			},
-			func(t *testing.T, dir string) { replace(t, dir+"/app.json", secretJSON("two")) }},
-		{"removed and written",
+			func(t *testing.T, dir string) { replace(t, dir+"/app.json", secretJSON("two")) },
+		},
+		{
+			"removed and written",
 			func(t *testing.T, dir string) string {
 				write(t, dir+"/app.json", secretJSON("one"))
 				return dir + "/app.json"
@@ -368,22 +373,28 @@ func TestNotification(t *testing.T) {
 					t.Fatal(err)
 				}
 				write(t, dir+"/app.json", secretJSON("two"))
-			}},
-		{"behind a link to elsewhere",
+			},
+		},
+		{
+			"behind a link to elsewhere",
 			func(t *testing.T, dir string) string {
 				write(t, dir+"/real/app.json", secretJSON("one"))
 				link(t, "real/app.json", dir+"/app.json")
 				return dir + "/app.json"
 			},
-			func(t *testing.T, dir string) { write(t, dir+"/real/app.json", secretJSON("two")) }},
-		{"a folder with two files",
+			func(t *testing.T, dir string) { write(t, dir+"/real/app.json", secretJSON("two")) },
+		},
+		{
+			"a folder with two files",
 			func(t *testing.T, dir string) string {
 				write(t, dir+"/s/username", "app")
 				write(t, dir+"/s/password", "one")
 				return dir + "/s"
 			},
-			func(t *testing.T, dir string) { replace(t, dir+"/s/password", "two") }},
-		{"Kubernetes, a file",
+			func(t *testing.T, dir string) { replace(t, dir+"/s/password", "two") },
+		},
+		{
+			"Kubernetes, a file",
 			func(t *testing.T, dir string) string {
 				write(t, dir+"/..1/app.json", secretJSON("one"))
 				link(t, "..1", dir+"/..data")
@@ -393,8 +404,10 @@ func TestNotification(t *testing.T) {
 			func(t *testing.T, dir string) {
 				write(t, dir+"/..2/app.json", secretJSON("two"))
 				swap(t, dir)
-			}},
-		{"Kubernetes, a folder",
+			},
+		},
+		{
+			"Kubernetes, a folder",
 			func(t *testing.T, dir string) string {
 				write(t, dir+"/..1/username", "app")
 				write(t, dir+"/..1/password", "one")
@@ -407,7 +420,8 @@ func TestNotification(t *testing.T) {
 				write(t, dir+"/..2/username", "app")
 				write(t, dir+"/..2/password", "two")
 				swap(t, dir)
-			}},
+			},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -352,7 +352,7 @@ func makeWordTable() (slots [1 << slotBits]uint8, entries [256]wordEntry) {
 }
 
 func wordHash(key uint64, n int) uint {
-	return uint((key ^ uint64(n)*hashLength) * hashKey >> (64 - slotBits)) //nolint:gosec // n is a length
+	return uint((key ^ uint64(n)*hashLength) * hashKey >> (64 - slotBits))
 }
 
 // foldedKey returns the first eight bytes of w, folded.

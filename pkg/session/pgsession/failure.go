@@ -159,7 +159,7 @@ func (s *Session) extendedError(head *entry) bool {
 		return false
 	}
 	n, found := srv.owed.untilSync(0)
-	if srv.unnamedSince > srv.owed.gone && srv.unnamedSince <= srv.owed.gone+stamp(n) { //nolint:gosec // n is never negative
+	if srv.unnamedSince > srv.owed.gone && srv.unnamedSince <= srv.owed.gone+stamp(n) {
 		srv.unnamed, srv.unnamedSince = unnamedUnknown, 0
 	}
 	for i := n - 1; i >= 0; i-- {

@@ -138,7 +138,7 @@ func (s *Session) clean() {
 		s.reset("ROLLBACK")
 		return
 	case s.pins&(discardable|session.PinClientEncoding) != 0 || s.changed():
-		if s.shared.Prepared {
+		if srv.InitQuery {
 			srv.doubt = true
 			break
 		}

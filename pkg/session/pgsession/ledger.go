@@ -39,7 +39,7 @@ const (
 type operation uint8
 
 const (
-	opNone operation = iota
+	_ operation = iota // nothing
 	// opReplay applies the session's settings to the connection.
 	opReplay
 	// opParse prepared stmt on the server and, with a name, defined the
@@ -102,7 +102,7 @@ type ledger struct {
 }
 
 // newest is the stamp of the entry pushed last.
-func (l *ledger) newest() stamp { return l.gone + stamp(l.n) } //nolint:gosec // n is never negative
+func (l *ledger) newest() stamp { return l.gone + stamp(l.n) }
 
 const (
 	ledgerMinimum = 8

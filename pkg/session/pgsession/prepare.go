@@ -40,11 +40,11 @@ const unnamedUnknown = ^uint64(0)
 
 // cstring splits p at its first NUL.
 func cstring(p []byte) (text, rest []byte, ok bool) {
-	i := bytes.IndexByte(p, 0)
-	if i < 0 {
+	before, after, ok := bytes.Cut(p, []byte{0})
+	if !ok {
 		return nil, p, false
 	}
-	return p[:i], p[i+1:], true
+	return before, after, true
 }
 
 func (s *Session) clientParse(p []byte, total int) (int, bool) {
@@ -202,14 +202,15 @@ func (s *Session) clientParseLarge(p []byte, total int) (int, bool) {
 		return s.block()
 	}
 	used := headerSize + len(name) + 1
-	if len(name) == 0 {
+	switch {
+	case len(name) == 0:
 		s.parseUnnamed(nil, 0)
 		s.pin(session.PinUnnamedStatement)
 		s.host.ToServer(p[:used])
-	} else if s.kept > maxStatements {
+	case s.kept > maxStatements:
 		s.terminate(tooManyError)
 		return 0, false
-	} else {
+	default:
 		s.parseLargeNamed(string(name), total-used)
 	}
 	s.scanBody(total - used)
@@ -385,7 +386,7 @@ func (s *Session) ensurePrepared(st Statement) *prepared {
 // makeRoom closes the statement unused for longest if the server has its fill.
 func (s *Session) makeRoom() {
 	ps := &s.srv.prepared
-	for pr := ps.oldest; pr != nil && ps.len() >= s.shared.MaxStatements; {
+	for pr := ps.oldest; pr != nil && ps.len() >= s.srv.MaxStatements; {
 		next := pr.newer
 		if !pr.only {
 			s.evict(pr)

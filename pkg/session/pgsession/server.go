@@ -10,6 +10,15 @@ import "github.com/rdsproxy/rdsproxy/pkg/sqlscan"
 type Server struct {
 	shared *Shared
 
+	// InitQuery tells that an init query has set the connection up. What it set is
+	// gone after DISCARD ALL or RESET ALL, so a connection on which that ran, or
+	// would have to, is thrown away. It is set before the first borrower comes.
+	InitQuery bool
+	// MaxStatements is how many prepared statements the connection keeps for its
+	// borrowers, at least 1; as in Shared, unless it is set before the first
+	// borrower comes.
+	MaxStatements int
+
 	owed ledger
 	// prepared is what the proxy prepared here.
 	prepared preparedSet
@@ -89,7 +98,7 @@ func NewServer(sh *Shared, params Params, plain bool) *Server {
 	if plain {
 		sh.base.Store(&params)
 	}
-	return &Server{shared: sh, params: params, tx: 'I'}
+	return &Server{shared: sh, MaxStatements: sh.MaxStatements, params: params, tx: 'I'}
 }
 
 // Applied is what the pool compares to find a connection that needs no replay.
@@ -119,7 +128,7 @@ func (srv *Server) report(name, value string) {
 // has set up is gone for good.
 func (srv *Server) wasReset() {
 	srv.reset = true
-	srv.doubt = srv.doubt || srv.shared.Prepared
+	srv.doubt = srv.doubt || srv.InitQuery
 }
 
 // setUnnamed notes that the request sent last replaces the unnamed statement.
@@ -144,7 +153,7 @@ func (srv *Server) uncertainName(name []byte) bool {
 		return false
 	}
 	for i := range owed.n {
-		if owed.gone+stamp(i) >= srv.ended { //nolint:gosec // i is never negative
+		if owed.gone+stamp(i) >= srv.ended {
 			break
 		}
 		switch e := owed.at(i); e.op {

@@ -167,11 +167,10 @@ func (s *Session) AwaitsClient() bool {
 // Waiting tells whether the session is in the borrow queue.
 func (s *Session) Waiting() bool { return s.state == waiting }
 
-// Borrowed tells whether the session has a connection, and InTransaction
-// whether that is in a transaction block.
+// Borrowed tells whether the session has a connection.
 func (s *Session) Borrowed() bool { return s.srv != nil }
 
-// InTransaction: see Borrowed.
+// InTransaction tells whether the session is in a transaction block.
 func (s *Session) InTransaction() bool { return s.srv != nil && s.srv.tx != 'I' }
 
 // Closed tells whether the session is over and holds nothing.

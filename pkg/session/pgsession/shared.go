@@ -12,14 +12,9 @@ import (
 // Shared is what all sessions of one pool (one user and database) share. It is
 // safe for concurrent use.
 type Shared struct {
-	// MaxStatements is how many prepared statements one database connection
-	// keeps for its borrowers, at least 1.
+	// MaxStatements is how many prepared statements a database connection keeps
+	// for its borrowers if nobody says otherwise, at least 1.
 	MaxStatements int
-
-	// Prepared tells that connections are set up by an init query. What it set
-	// would be gone after DISCARD ALL or RESET ALL, so a connection on which that
-	// ran, or would have to, is thrown away.
-	Prepared bool
 
 	// base is what the server reports on a connection without settings; nil
 	// until the pool's first connection.

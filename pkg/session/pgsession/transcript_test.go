@@ -43,7 +43,7 @@ func TestTranscripts(t *testing.T) {
 			}
 			got := play(t, string(text), nil, false)
 			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil { //nolint:gosec // as other test data
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 					t.Fatal(err)
 				}
 			} else if got != string(text) {

@@ -15,7 +15,7 @@ import (
 // server. An incomplete message at the end is told as such.
 func DecodeFrontend(p []byte) string { return decode(&frontendTypes, p) }
 
-// DecodeBackend: see DecodeFrontend.
+// DecodeBackend does for a server's messages what DecodeFrontend does.
 func DecodeBackend(p []byte) string { return decode(&backendTypes, p) }
 
 func decode(kinds *[256]*kind, p []byte) string {
@@ -124,7 +124,7 @@ func (r *reader) values() []string {
 		if r.bad {
 			break
 		}
-		size := int32(r.uint32()) //nolint:gosec // -1 is NULL
+		size := int32(r.uint32())
 		if size < 0 {
 			values = append(values, "NULL")
 			continue

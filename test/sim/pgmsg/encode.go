@@ -93,7 +93,7 @@ func split(line string) (words []word, err error) {
 
 // finish puts the length into the message that begins at dst[at].
 func finish(dst []byte, at int) []byte {
-	binary.BigEndian.PutUint32(dst[at+1:], uint32(len(dst)-at-1)) //nolint:gosec // texts of tests
+	binary.BigEndian.PutUint32(dst[at+1:], uint32(len(dst)-at-1))
 	return dst
 }
 
@@ -149,7 +149,7 @@ func encodeParse(dst []byte, f []string) ([]byte, error) {
 		return nil, errFields
 	}
 	dst = cstring(cstring(dst, f[0]), f[1])
-	dst = binary.BigEndian.AppendUint16(dst, uint16(len(f)-2)) //nolint:gosec // texts of tests
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(f)-2))
 	for _, oid := range f[2:] {
 		n, err := strconv.ParseUint(oid, 10, 32)
 		if err != nil {
@@ -172,9 +172,9 @@ func encodeBind(dst []byte, f []string) ([]byte, error) {
 }
 
 func appendValues(dst []byte, values []string) []byte {
-	dst = binary.BigEndian.AppendUint16(dst, uint16(len(values))) //nolint:gosec // texts of tests
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(values)))
 	for _, v := range values {
-		dst = binary.BigEndian.AppendUint32(dst, uint32(len(v))) //nolint:gosec // texts of tests
+		dst = binary.BigEndian.AppendUint32(dst, uint32(len(v)))
 		dst = append(dst, v...)
 	}
 	return dst
@@ -241,7 +241,7 @@ func encodeError(severity string) func([]byte, []string) ([]byte, error) {
 
 // encodeColumns takes the names of columns of type text.
 func encodeColumns(dst []byte, f []string) ([]byte, error) {
-	dst = binary.BigEndian.AppendUint16(dst, uint16(len(f))) //nolint:gosec // texts of tests
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(f)))
 	for _, name := range f {
 		dst = cstring(dst, name)
 		dst = append(dst, 0, 0, 0, 0, 0, 0, 0, 0, 0, 25, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0)
@@ -251,7 +251,7 @@ func encodeColumns(dst []byte, f []string) ([]byte, error) {
 
 // encodeTypes takes OIDs.
 func encodeTypes(dst []byte, f []string) ([]byte, error) {
-	dst = binary.BigEndian.AppendUint16(dst, uint16(len(f))) //nolint:gosec // texts of tests
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(f)))
 	for _, oid := range f {
 		n, err := strconv.ParseUint(oid, 10, 32)
 		if err != nil {
@@ -283,7 +283,7 @@ func encodeResult(dst []byte, f []string) ([]byte, error) {
 	if len(f) != 1 {
 		return nil, errFields
 	}
-	dst = binary.BigEndian.AppendUint32(dst, uint32(len(f[0]))) //nolint:gosec // texts of tests
+	dst = binary.BigEndian.AppendUint32(dst, uint32(len(f[0])))
 	return append(dst, f[0]...), nil
 }
 
