@@ -97,7 +97,7 @@ func (c *client) CancelQuery() {
 	server, done := db.server, w.cancelled
 	w.cancelled = nil
 	c.cancelling++
-	w.proxy.background.Go(func() {
+	begun := w.proxy.background.run(func() {
 		over := db.target.cancel(db.pid, db.secret)
 		if done != nil {
 			close(done)
@@ -110,6 +110,9 @@ func (c *client) CancelQuery() {
 			c.do(func() { c.session.CancelDone(server) })
 		})
 	})
+	if !begun && done != nil {
+		close(done) // the proxy is closing
+	}
 }
 
 // newSecret makes a cancel key's secret part. Protocol 3.2 allows long ones;

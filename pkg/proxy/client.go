@@ -352,7 +352,7 @@ func (c *client) Pinned(reasons session.Pins) {
 	reasons.Each(func(i int) {
 		counts.pins[i]++
 		if c.pinned == 0 {
-			c.pinned = uint8(i + 1)
+			c.pinned = uint8(i + 1) //nolint:gosec // one of some twenty reasons
 			counts.pinned[i]++
 		}
 	})

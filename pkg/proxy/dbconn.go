@@ -32,6 +32,8 @@ type dbConn struct {
 	pid    uint32
 	secret []byte
 	tls    bool
+	// counted: it is one of the open connections.
+	counted bool
 	// closing: the pool was told, or has asked, to forget it.
 	closing bool
 	// unclear: a cancel request for it may be on its way, so nobody else gets it.
@@ -211,10 +213,23 @@ func (w *worker) release(d *dbConn, reuse bool) {
 	w.carryOut(d.target, acts)
 }
 
-// forgotten counts a connection off that is gone for good.
-func (d *dbConn) forgotten() {
+// opened counts a connection whose server is to be told goodbye.
+func (d *dbConn) opened() {
+	d.counted = true
+	d.target.proxy.databases.enter()
 	if d.tls {
-		d.tls = false
+		d.target.openTLS.Add(1)
+	}
+}
+
+// forgotten counts it off when it is gone for good.
+func (d *dbConn) forgotten() {
+	if !d.counted {
+		return
+	}
+	d.counted = false
+	d.target.proxy.databases.leave()
+	if d.tls {
 		d.target.openTLS.Add(-1)
 	}
 }

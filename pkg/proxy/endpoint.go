@@ -93,9 +93,12 @@ func (p *Proxy) AddEndpoint(l net.Listener, o EndpointOptions) *Endpoint {
 	}
 	e.opts.Store(&o)
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	e.index = len(p.endpoints)
 	p.endpoints = append(p.endpoints, e)
-	p.mu.Unlock()
+	if p.draining.Load() {
+		_ = l.Close()
+	}
 	go e.accept()
 	return e
 }
@@ -125,8 +128,7 @@ func (e *Endpoint) accept() {
 			e.log.Error("A client could not be accepted.", zap.Error(err))
 			select {
 			case <-time.After(pause):
-			case <-e.proxy.ctx.Done():
-				return
+			case <-e.proxy.mayLogIn.Done():
 			}
 			pause = min(2*pause, time.Second)
 			continue
@@ -185,13 +187,12 @@ func (e *Endpoint) login(nc net.Conn, s *Settings) {
 	if k := o.KeepAlive; k != (KeepAlive{}) {
 		_ = t.SetKeepAlive(k.Idle, k.Interval, k.Count, k.UserTimeout) // a matter of taste, not of correctness
 	}
-	ctx, stop := context.WithTimeout(p.ctx, s.LoginTimeout)
+	ctx, stop := context.WithTimeout(p.mayLogIn, s.LoginTimeout)
 	defer stop()
 	l, err := pglogin.Serve(ctx, t, &pglogin.Config{TLS: o.TLS, RequireTLS: s.RequireTLS, Users: o.Users, UnknownMethod: o.UnknownMethod()})
 	if err != nil {
 		reason := pglogin.Disconnected
-		var le *pglogin.Error
-		if errors.As(err, &le) {
+		if le, ok := errors.AsType[*pglogin.Error](err); ok {
 			reason = le.Reason
 		}
 		e.failed.add(reason.String())
@@ -289,9 +290,7 @@ func (t *TargetGroup) dedicatedPins(l *pglogin.Login) (pins session.Pins) {
 	if l.Replication != "" {
 		return session.PinReplication
 	}
-	t.mu.Lock()
-	facts := t.facts
-	t.mu.Unlock()
+	facts := t.knownFacts()
 	for _, s := range l.Settings {
 		is := func(name string) bool { return strings.EqualFold(name, s.Name) }
 		if slices.ContainsFunc(startupOnly, is) || facts != nil && slices.ContainsFunc(facts.BackendSettings, is) {

@@ -4,10 +4,20 @@ package proxy
 
 // Places tells how many places of admission and cancel keys are taken.
 func (p *Proxy) Places() (clients, unauthenticated, keys int) {
-	p.admitted.mu.Lock()
-	clients, unauthenticated = p.admitted.clients, p.admitted.unauthenticated
-	p.admitted.mu.Unlock()
+	p.admitted.all.mu.Lock()
+	clients, unauthenticated = p.admitted.all.n, p.admitted.unauthenticated
+	p.admitted.all.mu.Unlock()
 	p.cancels.mu.Lock()
 	defer p.cancels.mu.Unlock()
 	return clients, unauthenticated, len(p.cancels.byID)
+}
+
+// Block keeps an event loop busy until c is closed.
+func (p *Proxy) Block(loop int, c <-chan struct{}) { p.workers[loop].loop.Post(func() { <-c }) }
+
+// SharedSets is how many users and databases the target group remembers.
+func (t *TargetGroup) SharedSets() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.shared)
 }

@@ -47,10 +47,11 @@ const (
 type fakeDB struct {
 	tb             testing.TB
 	l              net.Listener
-	maxConnections int
+	maxConnections atomic.Int64
 
 	// hook is asked at each stage; sql is the query, if there is one.
-	hook atomic.Pointer[func(b *backend, at stage, sql string) reaction]
+	hook      atomic.Pointer[func(b *backend, at stage, sql string) reaction]
+	factsHook atomic.Pointer[func(b *backend)]
 
 	wg       sync.WaitGroup
 	accepted atomic.Int64 // connections ever
@@ -96,17 +97,18 @@ func newFakeDB(tb testing.TB, maxConnections int) *fakeDB {
 		tb.Fatal(err)
 	}
 	db := &fakeDB{
-		tb: tb, l: l, maxConnections: maxConnections,
+		tb: tb, l: l,
 		backends: make(map[uint32]*backend), sockets: make(map[net.Conn]chan struct{}), lastPID: 1000,
 	}
-	db.wg.Go(db.accept)
+	db.maxConnections.Store(int64(maxConnections))
+	db.wg.Go(func() { db.accept(l) })
 	tb.Cleanup(db.close)
 	return db
 }
 
-func (db *fakeDB) accept() {
+func (db *fakeDB) accept(l net.Listener) {
 	for {
-		nc, err := db.l.Accept()
+		nc, err := l.Accept()
 		if err != nil {
 			return
 		}
@@ -131,6 +133,22 @@ func (db *fakeDB) close() {
 	db.wg.Wait()
 }
 
+// stop shuts the server down; start has it listen at the same address again.
+func (db *fakeDB) stop() {
+	_ = db.l.Close()
+	db.kill()
+}
+
+func (db *fakeDB) start() {
+	db.tb.Helper()
+	l, err := net.Listen("tcp", db.l.Addr().String())
+	if err != nil {
+		db.tb.Fatal(err)
+	}
+	db.l = l
+	db.wg.Go(func() { db.accept(l) })
+}
+
 // kill closes all connections without a word, as a crash does.
 func (db *fakeDB) kill() {
 	db.mu.Lock()
@@ -150,6 +168,9 @@ func (db *fakeDB) on(f func(b *backend, at stage, sql string) reaction) {
 	}
 	db.hook.Store(&f)
 }
+
+// onFacts sets what is called before the limits are told.
+func (db *fakeDB) onFacts(f func(b *backend)) { db.factsHook.Store(&f) }
 
 func (db *fakeDB) ask(b *backend, at stage, sql string) reaction {
 	f := db.hook.Load()
@@ -245,8 +266,12 @@ func (b *backend) session() {
 	db.sessions.Add(1)
 	b.send(&pgproto3.AuthenticationOk{})
 	for _, p := range [][2]string{
-		{"server_version", "17.5"}, {"client_encoding", "UTF8"}, {"standard_conforming_strings", "on"},
-		{"DateStyle", "ISO, MDY"}, {"TimeZone", "UTC"}, {"integer_datetimes", "on"},
+		{"server_version", "17.5"},
+		{"client_encoding", "UTF8"},
+		{"standard_conforming_strings", "on"},
+		{"DateStyle", "ISO, MDY"},
+		{"TimeZone", "UTC"},
+		{"integer_datetimes", "on"},
 		{"search_path", b.started["search_path"]},
 	} {
 		b.send(&pgproto3.ParameterStatus{Name: p[0], Value: p[1]})
@@ -338,6 +363,9 @@ func (b *backend) run(sql string, extended bool) bool {
 	b.queries.Add(1)
 	if strings.Contains(sql, "current_setting('max_connections')") {
 		b.facts.Store(true)
+		if f := b.db.factsHook.Load(); f != nil {
+			(*f)(b)
+		}
 		b.answerFacts()
 		return true
 	}
@@ -455,7 +483,7 @@ func rowDescription() *pgproto3.RowDescription {
 func (b *backend) answerFacts() {
 	b.send(rowDescription())
 	b.send(&pgproto3.DataRow{Values: [][]byte{
-		strconv.AppendInt(nil, int64(b.db.maxConnections), 10), []byte("3"), []byte("0"), []byte("17.5"), []byte("170005"),
+		strconv.AppendInt(nil, b.db.maxConnections.Load(), 10), []byte("3"), []byte("0"), []byte("17.5"), []byte("170005"),
 		[]byte("f"), []byte("ignore_system_indexes,log_connections"),
 	}})
 	b.send(&pgproto3.CommandComplete{CommandTag: []byte("SELECT 1")})

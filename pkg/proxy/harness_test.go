@@ -224,8 +224,7 @@ func (s *scene) exec(c *pgconn.PgConn, sql string) {
 
 // sqlstate is the code in err, or its text.
 func sqlstate(err error) string {
-	var e *pgconn.PgError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return e.Code
 	}
 	return fmt.Sprint(err)
@@ -287,9 +286,10 @@ func (s *scene) settled() {
 		p := s.stats().Targets[0].Pool
 		return s.db.open() == p.Idle
 	})
-	if clients, unauthenticated, keys := s.proxy.Places(); clients != 0 || unauthenticated != 0 || keys != 0 {
-		s.tb.Errorf("places taken: %d, unauthenticated %d; cancel keys %d", clients, unauthenticated, keys)
-	}
+	eventually(s.tb, "no place and no cancel key is taken", func() bool {
+		clients, unauthenticated, keys := s.proxy.Places()
+		return clients == 0 && unauthenticated == 0 && keys == 0
+	})
 	st := s.stats()
 	for reason, n := range st.Targets[0].Pinned {
 		if n != 0 {

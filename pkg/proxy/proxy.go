@@ -3,6 +3,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -46,16 +47,22 @@ type Proxy struct {
 	draining atomic.Bool
 	panics   atomic.Uint64
 
-	ctx  context.Context // ends when everything is to stop
-	stop context.CancelFunc
+	// Of these contexts, the first ends when logins have to, at the beginning of a
+	// drain; the second with the service, when nothing is dialled any more; the
+	// last when even cancel requests have no time left.
+	mayLogIn, mayDial, ctx        context.Context
+	stopLogins, stopDialing, stop context.CancelFunc
 	// background has the goroutines of dials and cancel requests, logins those
 	// of clients that log in, loops those of the workers.
-	background, logins, loops sync.WaitGroup
+	background    jobs
+	logins, loops sync.WaitGroup
 
 	workers  []*worker
 	next     atomic.Uint32 // round robin over workers
 	cancels  cancelKeys
 	admitted admission
+	// databases counts database connections, until their servers have let go.
+	databases tally
 
 	mu        sync.Mutex
 	targets   []*TargetGroup
@@ -69,6 +76,8 @@ func New(o Options, s Settings) (*Proxy, error) {
 	}
 	p := &Proxy{opts: o, log: o.Log, started: time.Now()}
 	p.ctx, p.stop = context.WithCancel(context.Background()) // the proxy's own life, ended by Close
+	p.mayDial, p.stopDialing = context.WithCancel(p.ctx)
+	p.mayLogIn, p.stopLogins = context.WithCancel(p.mayDial)
 	p.settings.Store(&s)
 	for i := range o.Loops {
 		w, err := newWorker(p, i)
@@ -119,40 +128,38 @@ func (p *Proxy) AddTargetGroup(o TargetOptions) *TargetGroup {
 	return t
 }
 
-// Update gives a target group new options. retire replaces its connections.
-func (t *TargetGroup) Update(o TargetOptions, retire bool) { t.update(o, retire) }
-
-// Retire replaces the connections of a target group as they become free: its
-// credentials have changed.
-func (t *TargetGroup) Retire() { t.retire() }
-
 // Drain ends the service in order: no new clients; idle ones are told 57P01;
 // transactions may end until ctx does, and are cut off then.
 func (p *Proxy) Drain(ctx context.Context) {
+	p.refuseClients()
+	p.forEachClient(func(c *client) {
+		c.closing = ClosedDrain
+		c.do(c.session.Drain)
+	})
+	if !before(ctx, p.admitted.all.empty()) {
+		p.endClients()
+		late, stop := context.WithTimeout(p.ctx, flushLimit)
+		defer stop()
+		before(late, p.admitted.all.empty())
+	}
+}
+
+// refuseClients lets nobody in any more, those included who log in now.
+func (p *Proxy) refuseClients() {
 	p.draining.Store(true)
+	p.stopLogins()
 	p.mu.Lock()
 	endpoints := p.endpoints
 	p.mu.Unlock()
 	for _, e := range endpoints {
 		e.stopListening()
 	}
-	p.forEachClient(func(c *client) {
-		c.closing = ClosedDrain
-		c.do(c.session.Drain)
-	})
-	if !p.emptyBefore(ctx) {
-		p.forEachClient(func(c *client) { c.do(func() { c.end(ClosedDrain, shutdownError) }) })
-		ctx, stop := context.WithTimeout(p.ctx, flushLimit)
-		defer stop()
-		p.emptyBefore(ctx)
-	}
 }
 
-// emptyBefore waits until the last client has gone, and tells whether that was
-// before ctx ended.
-func (p *Proxy) emptyBefore(ctx context.Context) bool {
+// before tells whether done was closed before ctx ended.
+func before(ctx context.Context, done <-chan struct{}) bool {
 	select {
-	case <-p.admitted.empty():
+	case <-done:
 		return true
 	case <-ctx.Done():
 		return false
@@ -165,32 +172,49 @@ func (p *Proxy) forEachClient(f func(*client)) {
 	}
 }
 
-// Close ends everything at once. Database connections are closed with a
-// goodbye, which the server gets a moment to answer.
+// endClients tells all clients to go, now.
+func (p *Proxy) endClients() {
+	p.forEachClient(func(c *client) { c.do(func() { c.end(ClosedDrain, shutdownError) }) })
+}
+
+// closeLimit is how long Close waits for sessions to clean up, and for the
+// database to say goodbye too.
+const closeLimit = 2 * time.Second
+
+// Close ends everything at once: clients are told to go, what they have running
+// is cancelled, and database connections are closed with a goodbye. The database
+// has a moment to act on that. Close may be called more than once, but nothing
+// else afterwards.
 func (p *Proxy) Close() {
-	p.draining.Store(true)
+	p.refuseClients()
+	p.stopDialing()
 	p.mu.Lock()
-	endpoints, targets := p.endpoints, p.targets
+	targets := p.targets
 	p.mu.Unlock()
-	for _, e := range endpoints {
-		e.stopListening()
-	}
+	p.endClients()
 	for _, t := range targets {
 		t.shutdown()
 	}
+	moment, stop := context.WithTimeout(p.ctx, closeLimit)
+	defer stop()
+	before(moment, p.databases.empty())
 	p.stop()
-	p.background.Wait()
 	for _, w := range p.workers {
 		w.loop.Stop()
 	}
 	p.loops.Wait()
+	p.background.close()
 	p.logins.Wait()
 }
+
+// noWaitLimit is how long a session may wait at most where waiting is not wanted:
+// for a connection of its own, or because that was changed while it was there.
+const noWaitLimit = 2 * time.Minute
 
 // sessionOptions are those of a new session.
 func (p *Proxy) sessionOptions(t *TargetGroup, s *Settings) pgsession.Options {
 	return pgsession.Options{
-		BorrowTimeout:  t.opts.Load().BorrowTimeout,
+		BorrowTimeout:  cmp.Or(t.opts.Load().BorrowTimeout, noWaitLimit),
 		CleanupTimeout: s.CleanupTimeout,
 	}
 }

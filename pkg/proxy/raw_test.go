@@ -3,6 +3,7 @@
 package proxy_test
 
 import (
+	"errors"
 	"net"
 	"testing"
 	"time"
@@ -81,7 +82,7 @@ func (r *rawClient) ends() *pgproto3.ErrorResponse {
 	for {
 		m, err := r.pg.Receive()
 		if err != nil {
-			if e, ok := err.(net.Error); ok && e.Timeout() {
+			if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
 				r.tb.Fatal("the connection is not closed")
 			}
 			return last

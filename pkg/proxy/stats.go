@@ -51,8 +51,8 @@ type TargetStats struct {
 	Response       Latency
 }
 
-// Stats takes a snapshot. Each loop is asked for its numbers; one that does not
-// answer within wait is left out.
+// Stats takes a snapshot. Each loop is asked for its numbers; of one that does
+// not answer within wait the last ones known are used, so that no counter falls.
 func (p *Proxy) Stats(wait time.Duration) Stats {
 	p.mu.Lock()
 	endpoints, targets := p.endpoints, p.targets
@@ -60,24 +60,17 @@ func (p *Proxy) Stats(wait time.Duration) Stats {
 	ep := make([]endpointCounts, len(endpoints))
 	tg := make([]targetCounts, len(targets))
 	s := Stats{Started: p.started, Draining: p.draining.Load(), Loops: len(p.workers), Panics: p.panics.Load()}
-	copies := make(chan *workerCounts, len(p.workers))
-	asked := 0
+	p.refreshCounts(wait)
 	for _, w := range p.workers {
-		if w.loop.Post(func() { copies <- w.copyCounts() }) {
-			asked++
+		c := w.copied.Load()
+		if c == nil {
+			continue
 		}
-	}
-	late := time.After(wait)
-	for range asked {
-		select {
-		case c := <-copies:
-			for i := range min(len(ep), len(c.endpoints)) {
-				ep[i].merge(&c.endpoints[i])
-			}
-			for i := range min(len(tg), len(c.targets)) {
-				tg[i].merge(&c.targets[i])
-			}
-		case <-late:
+		for i := range min(len(ep), len(c.endpoints)) {
+			ep[i].merge(&c.endpoints[i])
+		}
+		for i := range min(len(tg), len(c.targets)) {
+			tg[i].merge(&c.targets[i])
 		}
 	}
 	for i, e := range endpoints {
@@ -94,6 +87,23 @@ func (p *Proxy) Stats(wait time.Duration) Stats {
 		s.Targets = append(s.Targets, ts)
 	}
 	return s
+}
+
+// refreshCounts has each worker copy its counts, and waits for that.
+func (p *Proxy) refreshCounts(wait time.Duration) {
+	pending := new(tally)
+	for _, w := range p.workers {
+		pending.enter()
+		if !w.loop.Post(func() { defer pending.leave(); w.copied.Store(w.copyCounts()) }) {
+			pending.leave()
+		}
+	}
+	late := time.NewTimer(wait)
+	defer late.Stop()
+	select {
+	case <-pending.empty():
+	case <-late.C:
+	}
 }
 
 // workerCounts are all numbers of one worker.
@@ -161,10 +171,8 @@ func (t *TargetGroup) stats(n *targetCounts) TargetStats {
 		s.Pinned[session.PinName(i)] = n.pinned[i]
 	}
 	s.LastError = s.Pool.DialError
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.facts != nil {
-		s.MaxConnections = t.facts.MaxConnections
+	if facts := t.knownFacts(); facts != nil {
+		s.MaxConnections = facts.MaxConnections
 	}
 	s.Available = s.LastError == nil
 	return s

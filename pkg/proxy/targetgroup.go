@@ -7,10 +7,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
+	"weak"
 
 	"go.uber.org/zap"
 
@@ -71,14 +74,23 @@ type TargetGroup struct {
 	group *pool.Group
 	opts  atomic.Pointer[TargetOptions]
 
-	mu     sync.Mutex
-	shared map[pool.Key]*pgsession.Shared
-	// facts is what the database said of itself; nil until it was reached.
+	// limits is held while the pool's options are computed and set, so that of
+	// two changes the later one counts. stopped: there is to be no connection.
+	limits  sync.Mutex
+	stopped bool
+
+	mu sync.Mutex
+	// shared has what sessions of one user and database share for as long as
+	// there is a session or a connection: a client may name any number of
+	// databases.
+	shared map[pool.Key]weak.Pointer[pgsession.Shared]
+	// facts is what the database said of itself; nil until it was reached. fresh:
+	// it has not been unreachable or replaced since.
 	facts *target.Facts
+	fresh bool
 
 	ticking sync.Mutex
-	tick    *time.Timer
-	stopped bool
+	tick    *time.Timer // nil once stopped
 
 	// requests are attempts to open a connection, by whether TLS is asked for.
 	requests [2]atomic.Uint64
@@ -99,7 +111,7 @@ func newTargetGroup(p *Proxy, o TargetOptions, index int) *TargetGroup {
 	t := &TargetGroup{
 		proxy: p, name: o.Name, index: index, log: p.log.With(zap.String("target_group", o.Name)),
 		failed: newReasonCounts(failedNoCredentials, failedRefused, failedTimeout, failedUnreachable),
-		shared: make(map[pool.Key]*pgsession.Shared),
+		shared: make(map[pool.Key]weak.Pointer[pgsession.Shared]),
 	}
 	t.opts.Store(&o)
 	t.group = pool.NewGroup(t.poolOptions(&o))
@@ -111,19 +123,15 @@ func newTargetGroup(p *Proxy, o TargetOptions, index int) *TargetGroup {
 // poolOptions computes the limits. Until the database has told its
 // max_connections, one connection is opened to ask.
 func (t *TargetGroup) poolOptions(o *TargetOptions) pool.Options {
-	most, ready := o.MaxConnections, true
-	if most == 0 {
-		t.mu.Lock()
-		if t.facts != nil {
-			most = t.facts.MaxConnections
-		} else {
-			ready = false
-		}
-		t.mu.Unlock()
+	most, budget := o.MaxConnections, 1
+	if facts := t.knownFacts(); most == 0 && facts != nil {
+		most = facts.MaxConnections
 	}
-	budget := max(1, most*o.MaxConnectionsPercent/100)
-	if !ready {
-		budget = 1
+	switch {
+	case t.stopped:
+		budget = 0
+	case most > 0:
+		budget = max(1, most*o.MaxConnectionsPercent/100)
 	}
 	return pool.Options{
 		Budget: budget, MaxIdle: most * o.MaxIdlePercent / 100, IdleTimeout: o.IdleTimeout,
@@ -131,12 +139,33 @@ func (t *TargetGroup) poolOptions(o *TargetOptions) pool.Options {
 	}
 }
 
-// update applies new options; retire says that connections made under the old
-// ones must go.
-func (t *TargetGroup) update(o TargetOptions, retire bool) {
-	t.opts.Store(&o)
-	acts := t.group.SetOptions(t.poolOptions(&o), t.proxy.now(), nil)
+// setLimits tells the pool what follows from the options and facts of now.
+func (t *TargetGroup) setLimits() {
+	t.limits.Lock()
+	acts := t.group.SetOptions(t.poolOptions(t.opts.Load()), t.proxy.now(), nil)
+	t.limits.Unlock()
 	t.carryOutAll(acts)
+}
+
+func (t *TargetGroup) knownFacts() *target.Facts {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.facts
+}
+
+// doubtFacts has the database asked again: it may be another one, or have been
+// started with other settings.
+func (t *TargetGroup) doubtFacts() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.fresh = false
+}
+
+// Update gives the target group new options. retire replaces the connections
+// that were made under the old ones, as they become free.
+func (t *TargetGroup) Update(o TargetOptions, retire bool) {
+	t.opts.Store(&o)
+	t.setLimits()
 	if retire {
 		t.retire()
 	}
@@ -144,12 +173,10 @@ func (t *TargetGroup) update(o TargetOptions, retire bool) {
 
 // retire replaces all connections, as they become free.
 func (t *TargetGroup) retire() {
-	t.mu.Lock()
-	t.facts = nil
-	for _, sh := range t.shared {
+	t.doubtFacts()
+	for _, sh := range t.allShared() {
 		sh.Retire()
 	}
-	t.mu.Unlock()
 	t.carryOutAll(t.group.Retire(t.proxy.now(), nil))
 }
 
@@ -157,14 +184,34 @@ func (t *TargetGroup) retire() {
 func (t *TargetGroup) sharedFor(k pool.Key) *pgsession.Shared {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	sh := t.shared[k]
-	if sh == nil {
-		o := t.opts.Load()
-		sh = pgsession.NewShared(o.MaxStatements)
-		sh.Prepared = o.InitQuery
-		t.shared[k] = sh
+	if sh := t.shared[k].Value(); sh != nil {
+		return sh
 	}
+	sh := pgsession.NewShared(t.opts.Load().MaxStatements)
+	t.shared[k] = weak.Make(sh)
+	runtime.AddCleanup(sh, t.forgetShared, k)
 	return sh
+}
+
+// forgetShared follows the end of the last session and connection.
+func (t *TargetGroup) forgetShared(k pool.Key) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.shared[k].Value() == nil {
+		delete(t.shared, k)
+	}
+}
+
+func (t *TargetGroup) allShared() []*pgsession.Shared {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var list []*pgsession.Shared
+	for _, p := range t.shared {
+		if sh := p.Value(); sh != nil {
+			list = append(list, sh)
+		}
+	}
+	return list
 }
 
 // carryOut does one thing that the pool asks for. here is the worker whose loop
@@ -189,7 +236,7 @@ func (t *TargetGroup) carryOut(a *pool.Action, here *worker) {
 		c.worker.loop.Post(func() { c.refused(err) })
 	case pool.Dial:
 		d := a.Dial
-		t.proxy.background.Go(func() { t.dial(d) })
+		t.proxy.background.run(func() { t.dial(d) })
 	case pool.Close:
 		db, reason := a.Conn.Owner.(*dbConn), a.Reason
 		t.log.Debug("The database connection is being closed.",
@@ -211,7 +258,7 @@ func (t *TargetGroup) carryOutAll(acts []pool.Action) {
 func (t *TargetGroup) arm() {
 	t.ticking.Lock()
 	defer t.ticking.Unlock()
-	if t.stopped {
+	if t.tick == nil {
 		return
 	}
 	if at := t.group.NextTick(); at != pool.Never {
@@ -229,38 +276,51 @@ func (t *TargetGroup) onTick() {
 // its own.
 func (t *TargetGroup) dial(d *pool.DialAttempt) {
 	o := t.opts.Load()
-	ctx, stop := context.WithTimeout(t.proxy.ctx, o.ConnectTimeout)
+	ctx, stop := context.WithTimeout(t.proxy.mayDial, o.ConnectTimeout)
 	defer stop()
 	key := d.Pool.Key()
 	est, err := t.open(ctx, o, key, d)
 	if err != nil {
 		t.failed.add(failureReason(ctx, err))
-		t.log.Warn("A database connection could not be opened.",
-			zap.String("user", key.User), zap.String("database", key.Database), zap.Error(err))
-		t.carryOutAll(t.group.Dialed(d, nil, err, target.Permanent(err), t.proxy.now(), nil))
+		if t.proxy.mayDial.Err() == nil {
+			t.log.Warn("A database connection could not be opened.",
+				zap.String("user", key.User), zap.String("database", key.Database), zap.Error(err))
+		}
+		permanent := isPermanent(err)
+		if !permanent {
+			t.doubtFacts()
+		}
+		t.carryOutAll(t.group.Dialed(d, nil, err, permanent, t.proxy.now(), nil))
 		return
 	}
 	t.opened.Add(1)
 	w := t.proxy.workerFor(d.Loop)
-	db := &dbConn{target: t, worker: w, pid: est.PID, secret: est.SecretKey}
+	tc, encrypted := est.Conn.(*tls.Conn)
+	db := &dbConn{target: t, worker: w, pid: est.PID, secret: est.SecretKey, tls: encrypted}
 	db.entry.Owner = db
 	db.server = pgsession.NewServer(t.sharedFor(key), pgsession.NewParams(est.Params), !d.Dedicated)
-	tc, _ := est.Conn.(*tls.Conn)
+	db.server.InitQuery, db.server.MaxStatements = o.InitQuery, max(1, o.MaxStatements)
 	transport := est.Wrapped.(*netloop.Transport)
-	if db.tls = tc != nil; db.tls {
-		t.openTLS.Add(1)
-	}
 	posted := w.loop.Post(func() {
 		if err := db.attach(transport, tc); err != nil {
+			t.log.Warn("A database connection could not be moved to its event loop.", zap.Error(err))
 			_ = transport.Close()
 			w.carryOut(t, t.group.Dialed(d, nil, err, false, w.now(), w.buffer()))
 			return
 		}
+		db.opened()
 		w.carryOut(t, t.group.Dialed(d, &db.entry, nil, false, w.now(), w.buffer()))
 	})
 	if !posted {
-		_ = est.Conn.Close()
+		farewell(est.Conn)
 	}
+}
+
+// farewell ends a connection that has come too late.
+func farewell(nc net.Conn) {
+	_ = nc.SetDeadline(time.Now().Add(flushLimit))
+	_, _ = nc.Write(terminateMessage)
+	_ = nc.Close()
 }
 
 func (t *TargetGroup) open(ctx context.Context, o *TargetOptions, key pool.Key, d *pool.DialAttempt) (est *target.Established, err error) {
@@ -270,6 +330,7 @@ func (t *TargetGroup) open(ctx context.Context, o *TargetOptions, key pool.Key, 
 			err = fmt.Errorf("panic: %v", v)
 		}
 	}()
+	t.requests[o.tls()].Add(1)
 	password, err := o.Passwords(ctx, key.User)
 	if err != nil {
 		return nil, &noCredentialsError{key.User, err}
@@ -281,13 +342,18 @@ func (t *TargetGroup) open(ctx context.Context, o *TargetOptions, key pool.Key, 
 	if p, ok := d.Params.(*dedicated); ok {
 		r.Params, r.Replication = p.settings, p.replication
 	}
-	t.requests[o.tls()].Add(1)
 	return o.Dialer.Dial(ctx, r)
 }
 
+// isPermanent tells whether trying again is useless until somebody has changed
+// something.
+func isPermanent(err error) bool {
+	_, none := errors.AsType[*noCredentialsError](err)
+	return none || target.Permanent(err)
+}
+
 func failureReason(ctx context.Context, err error) string {
-	var none *noCredentialsError
-	if errors.As(err, &none) {
+	if _, ok := errors.AsType[*noCredentialsError](err); ok {
 		return failedNoCredentials
 	}
 	if _, ok := target.ServerError(err); ok {
@@ -302,9 +368,9 @@ func failureReason(ctx context.Context, err error) string {
 // learn asks the database for its limits, unless that is known.
 func (t *TargetGroup) learn(ctx context.Context, o *TargetOptions, r target.Request) error {
 	t.mu.Lock()
-	known := t.facts != nil
+	fresh := t.fresh
 	t.mu.Unlock()
-	if known {
+	if fresh {
 		return nil
 	}
 	f, err := o.Dialer.Facts(ctx, r)
@@ -312,11 +378,11 @@ func (t *TargetGroup) learn(ctx context.Context, o *TargetOptions, r target.Requ
 		return err
 	}
 	t.mu.Lock()
-	t.facts = &f
+	t.facts, t.fresh = &f, true
 	t.mu.Unlock()
 	t.log.Info("The database was reached.", zap.String("version", f.ServerVersion),
 		zap.Int("max_connections", f.MaxConnections), zap.Bool("in_recovery", f.InRecovery))
-	t.carryOutAll(t.group.SetOptions(t.poolOptions(t.opts.Load()), t.proxy.now(), nil))
+	t.setLimits()
 	return nil
 }
 
@@ -353,8 +419,7 @@ func (e *noCredentialsError) Unwrap() error { return e.err }
 
 // clientError is what a client is told when it gets no connection.
 func (t *TargetGroup) clientError(_ *pool.Pool, err error) *wire.Error {
-	var none *noCredentialsError
-	if errors.As(err, &none) {
+	if none, ok := errors.AsType[*noCredentialsError](err); ok {
 		return wire.Fatal(wire.CodeInvalidAuthorization, fmt.Sprintf(
 			"This RDS proxy has no credentials for the role %s. Check the credentials for this role and try again.", none.user))
 	}
@@ -379,10 +444,13 @@ func (t *TargetGroup) clientError(_ *pool.Pool, err error) *wire.Error {
 // closed by their sessions' end.
 func (t *TargetGroup) shutdown() {
 	t.ticking.Lock()
-	t.stopped = true
-	t.tick.Stop()
+	if t.tick != nil {
+		t.tick.Stop()
+		t.tick = nil
+	}
 	t.ticking.Unlock()
-	o := t.poolOptions(t.opts.Load())
-	o.Budget = 0
-	t.carryOutAll(t.group.SetOptions(o, t.proxy.now(), nil))
+	t.limits.Lock()
+	t.stopped = true
+	t.limits.Unlock()
+	t.setLimits()
 }

@@ -3,7 +3,9 @@
 package proxy
 
 import (
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -35,6 +37,7 @@ type worker struct {
 
 	clients []*client
 	counts  workerCounts
+	copied  atomic.Pointer[workerCounts] // a copy of counts, for others
 	sweep   netloop.Timer
 	// actions is a buffer for what the pool asks to be done.
 	actions []pool.Action
@@ -114,11 +117,11 @@ func (w *worker) sweepIdle() {
 		return
 	}
 	now := w.loop.Now()
-	for i := len(w.clients) - 1; i >= 0; i-- {
+	for i, v := range slices.Backward(w.clients) {
 		if i >= len(w.clients) {
 			continue // several have gone at once
 		}
-		c := w.clients[i]
+		c := v
 		if c.conn == nil || now-c.lastActive < limit || !c.mayTimeOut() {
 			continue
 		}
