@@ -323,16 +323,18 @@ func (s *Session) settle() {
 		s.pin(session.PinParameterChanged)
 	}
 	kept := srv.tx != 'I' || s.pins != 0
-	if kept && srv.reset && srv.tx != 'E' && s.settings != nil && s.pins&session.PinStartupParameter == 0 {
+	if srv.reset && srv.tx != 'E' && s.settings != nil && s.pins&session.PinStartupParameter == 0 {
 		if srv.cancels > 0 {
 			// Lest the request under way hits what the proxy sends.
 			s.awaitsCancel = true
 			s.host.PauseClient()
 			return
 		}
-		s.awaitsCancel = false
-		s.reapply()
-		return
+		if kept {
+			s.awaitsCancel = false
+			s.reapply()
+			return
+		}
 	}
 	held := kept || srv.cancels > 0
 	if held {
@@ -382,7 +384,10 @@ func (s *Session) release(reuse bool) {
 	if s.state != closed {
 		s.state = idle
 	}
-	s.awaitsCancel = false
+	if s.awaitsCancel {
+		s.awaitsCancel = false
+		s.host.ResumeClient()
+	}
 	s.unthrottle()
 	s.host.Release(reuse)
 }
