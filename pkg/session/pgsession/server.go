@@ -102,7 +102,12 @@ func NewServer(sh *Shared, params Params, plain bool) *Server {
 }
 
 // Applied is what the pool compares to find a connection that needs no replay.
-func (srv *Server) Applied() *Settings { return srv.applied }
+func (srv *Server) Applied() *Settings {
+	if srv.reset {
+		return nil // the next borrower's are put in place in any case
+	}
+	return srv.applied
+}
 
 // synced tells whether the server waits for a new request: nothing owed,
 // nothing half received, no batch left open.
