@@ -57,9 +57,10 @@ unit: ## Unit tests, with the race detector
 
 .PHONY: integration
 integration: ## Tests of the daemon in front of real servers, with real drivers
-	$(GO) test -race -timeout 20m $(TESTFLAGS) ./test/integration/...
-	$(GO) test -timeout 25m $(TESTFLAGS) ./test/compat/...
-	@for m in $(MODULES); do echo "cd $$m && $(GO) test ./..." && (cd $$m && $(GO) test -timeout 20m $(TESTFLAGS) ./...) || exit 1; done
+	@# -count=1: go's cache of results does not see that the daemon changed.
+	$(GO) test -race -count=1 -timeout 20m $(TESTFLAGS) ./test/integration/...
+	$(GO) test -count=1 -timeout 25m $(TESTFLAGS) ./test/compat/...
+	@for m in $(MODULES); do echo "cd $$m && $(GO) test ./..." && (cd $$m && $(GO) test -count=1 -timeout 20m $(TESTFLAGS) ./...) || exit 1; done
 
 .PHONY: fuzz
 fuzz: ## Each fuzz target for FUZZTIME (3s); longer: make fuzz FUZZTIME=5m

@@ -97,6 +97,19 @@ func (r Run) counts() string {
 	return fmt.Sprintf("%d passed, %d failed, %d skipped, %d unfinished", n[Passed], n[Failed], n[Skipped], n[Unfinished])
 }
 
+// failedBoth names the tests that fail both ways, which show nothing about the
+// proxy.
+func failedBoth(direct, proxied Run) []string {
+	var names []string
+	for t, d := range direct {
+		if d.Outcome == Failed && proxied.outcome(t) == Failed {
+			names = append(names, t.String())
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // slower names the n top-level tests that took most longer through the proxy.
 func slower(direct, proxied Run, n int) string {
 	type extra struct {

@@ -110,7 +110,7 @@ func buildTests(ctx context.Context, dir, pkg string) (string, error) {
 		name = "root"
 	}
 	program := filepath.Join(dir+".tests", name)
-	if out, err := goCommand(ctx, dir, "test", "-c", "-o", program, "./"+pkg).CombinedOutput(); err != nil {
+	if out, err := goCommand(ctx, dir, "test", "-c", "-vet=off", "-o", program, "./"+pkg).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("the tests of %s in %s do not build: %w\n%s", pkg, filepath.Base(dir), err, out)
 	}
 	return program, nil

@@ -74,8 +74,8 @@ func pgx5Certificates(t *testing.T, dir string) string {
 	return folder
 }
 
-// newPgx5Stack starts what the suites of pgx need.
-func newPgx5Stack(t *testing.T, version int) stack {
+// newPgxStack starts what the suites of pgx need.
+func newPgxStack(t *testing.T, version int) stack {
 	t.Helper()
 	dir := copyOf(t, pgx5Module)
 	files := pgx5Certificates(t, dir)
@@ -134,6 +134,6 @@ func TestPgx5(t *testing.T) {
 		t.Skip("takes minutes")
 	}
 	for _, version := range []int{0, 18} {
-		t.Run(fmt.Sprint(version), func(t *testing.T) { pgx5.run(t, newPgx5Stack(t, version)) })
+		t.Run(fmt.Sprint(version), func(t *testing.T) { pgx5.run(t, newPgxStack(t, version)) })
 	}
 }

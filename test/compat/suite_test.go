@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -23,6 +25,8 @@ func TestMain(m *testing.M) { os.Exit(daemonproc.Main(m)) }
 type suite struct {
 	module   Module
 	packages []string // relative to the module
+	// skip is a regular expression for top-level tests to leave out, or "".
+	skip string
 	// expected is the list of differences, a file name in expected/.
 	expected string
 	// environment gives the variables that point the tests to a database.
@@ -45,7 +49,7 @@ type stack struct {
 }
 
 // run runs a suite both ways and compares. What is not as expected is run again,
-// alone and several times, and counts if it repeats: many tests of drivers rely on
+// alone and several times, and counts if it is so more often than not: many tests of drivers rely on
 // what happens within some milliseconds.
 func (s suite) run(t *testing.T, st stack) {
 	t.Helper()
@@ -61,12 +65,15 @@ func (s suite) run(t *testing.T, st stack) {
 	}
 	programs := s.build(t)
 	first := s.both(t, st, programs, func(pkg string) selection {
-		return selection{run: pattern, skip: oneOf(slowTests(list, pkg))}
+		return selection{run: pattern, skip: either(s.skip, oneOf(slowTests(list, pkg)))}
 	})
 	found := Differences(first.direct, first.proxied)
 	unknown, unmet := Judge(found, list, st.version)
 	t.Logf("%s on PostgreSQL %d\n  directly:          %s\n  through the proxy: %s\n  %d differences, %d of them not expected",
 		s.module, st.version, first.direct.counts(), first.proxied.counts(), len(found), len(unknown))
+	if names := failedBoth(first.direct, first.proxied); len(names) > 0 {
+		t.Logf("failed both ways:\n  %s", strings.Join(names, "\n  "))
+	}
 	t.Logf("most time lost through the proxy:%s", slower(first.direct, first.proxied, 8))
 	if pattern != "" {
 		unmet = nil
@@ -125,15 +132,32 @@ func (s suite) both(t *testing.T, st stack, programs []program, which func(pkg s
 	return r
 }
 
-func (s suite) oneWay(t *testing.T, programs []program, r Run, w way, which func(pkg string) selection) {
+// oneWay runs the packages in lanes, two at a time: most of their time is waiting.
+func (s suite) oneWay(t *testing.T, programs []program, all Run, w way, which func(pkg string) selection) {
 	env := s.environment(w)
+	queue := make(chan program, len(programs))
 	for _, p := range programs {
-		start := time.Now()
-		if err := p.run(t.Context(), r, env, which(p.pkg)); err != nil {
-			t.Error(err)
-		}
-		t.Logf("%s %s: %s", w.name, p.pkg, time.Since(start).Round(time.Second))
+		queue <- p
 	}
+	close(queue)
+	var mu sync.Mutex // guards all
+	var lanes sync.WaitGroup
+	for range 2 {
+		lanes.Go(func() {
+			for p := range queue {
+				start := time.Now()
+				r := Run{}
+				if err := p.run(t.Context(), r, env, which(p.pkg)); err != nil {
+					t.Error(err)
+				}
+				t.Logf("%s %s: %s", w.name, p.pkg, time.Since(start).Round(time.Second))
+				mu.Lock()
+				maps.Copy(all, r)
+				mu.Unlock()
+			}
+		})
+	}
+	lanes.Wait()
 }
 
 func output(r Run, t Test) string {
