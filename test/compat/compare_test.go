@@ -87,11 +87,15 @@ func TestDifferences(t *testing.T) {
 		{"one", []string{"p A pass"}, []string{"p A fail"}, []string{"p A pass->fail"}},
 		{"other package", []string{"p A pass", "q A pass"}, []string{"p A pass", "q A skip"}, []string{"q A pass->skip"}},
 		{
-			"subtest tells", []string{"p A pass", "p A/x pass", "p A/y pass"}, []string{"p A fail", "p A/x pass", "p A/y fail"},
+			"subtest tells",
+			[]string{"p A pass", "p A/x pass", "p A/y pass"},
+			[]string{"p A fail", "p A/x pass", "p A/y fail"},
 			[]string{"p A/y pass->fail"},
 		},
 		{
-			"grandchild tells", []string{"p A pass", "p A/x pass", "p A/x/z pass"}, []string{"p A fail", "p A/x fail", "p A/x/z fail"},
+			"grandchild tells",
+			[]string{"p A pass", "p A/x pass", "p A/x/z pass"},
+			[]string{"p A fail", "p A/x fail", "p A/x/z fail"},
 			[]string{"p A/x/z pass->fail"},
 		},
 		{
@@ -100,7 +104,9 @@ func TestDifferences(t *testing.T) {
 		{"missing", []string{"p A pass"}, nil, []string{"p A pass->absent"}},
 		{"new", nil, []string{"p A pass"}, []string{"p A absent->pass"}},
 		{
-			"missing subtest of an equal parent", []string{"p A pass", "p A/x pass"}, []string{"p A pass"},
+			"missing subtest of an equal parent",
+			[]string{"p A pass", "p A/x pass"},
+			[]string{"p A pass"},
 			[]string{"p A/x pass->absent"},
 		},
 		{"sorted", []string{"q A pass", "p B pass", "p A pass"}, []string{"q A fail", "p B fail", "p A fail"}, []string{
