@@ -150,7 +150,7 @@ func (s *Session) queryEffects(e *entry, effects sqlscan.Effects, control bool) 
 // are in doubt that an earlier batch gives or takes away. Should that one fail,
 // what it has taken away would come back after having been forgotten.
 func (s *Session) forgetsUncertain(effects sqlscan.Effects) bool {
-	return effects&(sqlscan.EffectDiscardAll|sqlscan.EffectDeallocateAll) != 0 && s.srv.uncertain(s.srv.named)
+	return effects&(sqlscan.EffectDiscardAll|sqlscan.EffectDeallocateAll) != 0 && s.srv.uncertainNames()
 }
 
 // bound notes what the statement bound by e does to session state when it is

@@ -173,6 +173,21 @@ func (srv *Server) uncertainName(name []byte) bool {
 	return false
 }
 
+// uncertainNames tells whether there is such a request for any name.
+func (srv *Server) uncertainNames() bool {
+	owed := &srv.owed
+	for i := range owed.n {
+		if owed.gone+stamp(i) >= srv.ended {
+			break
+		}
+		switch owed.at(i).op {
+		case opForgetAll, opParse, opDefine, opForget:
+			return true
+		}
+	}
+	return false
+}
+
 // uncertainStatement is the same for a statement prepared on the server.
 func (srv *Server) uncertainStatement(st Statement) bool {
 	pr := srv.prepared.get(st)
