@@ -1,0 +1,474 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/rdsproxy/rdsproxy/pkg/pool"
+	"github.com/rdsproxy/rdsproxy/pkg/session"
+	"github.com/rdsproxy/rdsproxy/pkg/session/pgsession"
+	wire "github.com/rdsproxy/rdsproxy/pkg/wire/postgres"
+)
+
+// client is one virtual client: the driver that sends requests and checks the
+// answers, and the host of its session. It holds every answer against that of a
+// backend of its own.
+type client struct {
+	w       *world
+	id      int
+	key     pool.Key
+	session pgsession.Session
+	waiter  pool.Waiter
+	db      *conn
+	shared  *pgsession.Shared
+
+	// The proxy's side.
+	kept    []byte // delivered, not used by the session
+	paused  bool
+	wake    bool
+	timerAt time.Duration
+	orphans int
+	closed  bool // by the proxy
+	gone    bool // the session was told
+
+	// The client's side.
+	out      []byte // written, not delivered
+	inbox    []byte // on its way to the client
+	read     []byte // read, not complete
+	direct   *postgres
+	sent     [][]byte // requests whose answers are owed, oldest first
+	left     int      // requests still to be sent
+	marks    int
+	welcomed bool
+	done     bool // has ended, by itself or not
+	cancels  int
+	mayLose  bool // its database connection was broken on purpose
+	doubtful bool // an answer was cut short: the state is not known
+	leaving  bool
+	copies   bool   // the unnamed statement is a COPY
+	got      []byte // of the answer under way
+	want     []byte // the answer that a backend of its own gave
+	clean    bool   // the last answer had no error
+	queries  int
+	own      bool // has settings of its own from the start
+}
+
+func (c *client) fail(format string, args ...any) {
+	c.w.failf("client %d: %s", c.id, fmt.Sprintf(format, args...))
+}
+
+// write sends a few requests, if not too many are under way.
+func (c *client) write() {
+	c.left--
+	c.marks++
+	b := c.batch()
+	c.sent = append(c.sent, b)
+	c.out = append(c.out, b...)
+	c.w.trace("client %d sends %q", c.id, b)
+}
+
+func msg(typ byte, body string) []byte {
+	b := binary.BigEndian.AppendUint32([]byte{typ}, uint32(len(body)+4))
+	return append(b, body...)
+}
+
+func (c *client) pick(list ...string) string { return list[c.w.rng.IntN(len(list))] }
+
+// sql makes a statement. Marks make what one client asks unlike all others.
+func (c *client) sql() string {
+	m := fmt.Sprintf("'c%d.%d'", c.id, c.marks)
+	switch c.w.rng.IntN(40) {
+	case 0:
+		return "begin"
+	case 1:
+		return c.pick("commit", "commit", "rollback")
+	case 2:
+		return "set work_mem to " + m
+	case 3:
+		return "set timezone to " + m
+	case 4:
+		if c.own {
+			// Within a batch, RESET ALL goes back to the defaults of the connection.
+			return "select " + m
+		}
+		return c.pick("reset all", "discard all", "discard all", "deallocate all")
+	case 5:
+		return "create temp table t" + fmt.Sprint(c.id)
+	case 6:
+		return c.pick("listen l"+fmt.Sprint(c.id), "unlisten *")
+	case 7:
+		return c.pick("select pg_advisory_lock(1), "+m, "select pg_advisory_unlock_all(), "+m)
+	case 8:
+		return c.pick("select nextval('s'), "+m, "select lastval(), "+m, "discard sequences")
+	case 9:
+		return "copy t to stdout"
+	case 10:
+		return "create table x" + fmt.Sprint(c.marks)
+	case 11:
+		return c.pick("deallocate ", "execute ") + c.sqlName()
+	case 12:
+		return "prepare " + c.sqlName() + " as select " + m
+	case 13:
+		return "select 1/0, " + m
+	case 14:
+		return "syntax " + m
+	case 15:
+		return ""
+	case 16, 17:
+		return fmt.Sprintf("select %s from generate_series(1,%d)", m, 1+c.w.rng.IntN(5))
+	case 18, 19, 20, 21, 22:
+		return c.pick("select 'shared a'", "select 'shared b'", "select 'shared c'", "select 'shared d'")
+	}
+	return "select " + m
+}
+
+// sqlName is the name of a statement that is prepared in SQL. Those that are
+// prepared by protocol have others: in the proxy the two do not share a space.
+func (c *client) sqlName() string { return c.pick("q0", "q1") }
+
+// batch makes the bytes of one request or of one batch that ends with Sync.
+func (c *client) batch() []byte {
+	rng := c.w.rng
+	switch rng.IntN(12) {
+	case 0, 1, 2:
+		return msg('Q', c.sql()+"\x00")
+	case 9:
+		if c.own && rng.IntN(4) == 0 {
+			return msg('Q', c.pick("reset all", "discard all")+"\x00")
+		}
+		return msg('Q', c.sql()+"\x00")
+	case 10:
+		// In SQL, a statement that was prepared by protocol.
+		return msg('Q', c.pick("deallocate ", "execute ")+c.pick("s0", "s1", "s2", "s3")+"\x00")
+	case 3:
+		var list []string
+		for range 2 + rng.IntN(3) {
+			list = append(list, c.sql())
+		}
+		return msg('Q', strings.Join(list, "; ")+"\x00")
+	case 4:
+		if rng.IntN(3) > 0 {
+			return c.copyIn()
+		}
+		return msg('F', "\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00")
+	}
+	var b []byte
+	for range 1 + rng.IntN(4) {
+		b = append(b, c.extended()...)
+		if rng.IntN(6) == 0 {
+			b = append(b, msg('H', "")...)
+		}
+	}
+	return append(b, msg('S', "")...)
+}
+
+// extended makes some messages of the extended protocol, not all of them right.
+func (c *client) extended() (b []byte) {
+	rng := c.w.rng
+	name, portal := c.pick("", "", "s0", "s1", "s2", "s3", "q0"), c.pick("", "", "", "p1")
+	// After an error it is open which of several unnamed statements is there:
+	// the proxy then knows of none, and clients do not rely on it.
+	sure := name != "" || c.clean && len(c.sent) == 0 && !c.copies
+	if portal != "" && name == "q0" {
+		name = ""
+	}
+	if name != "q0" && (!sure || portal != "" || rng.IntN(3) > 0) {
+		sql := c.sql()
+		if portal != "" {
+			// What is executed by a named portal is not followed in a pipeline.
+			sql = fmt.Sprintf("select 'c%d.%d' from generate_series(1,3)", c.id, c.marks)
+		}
+		c.copies = c.copies && name != ""
+		b = append(b, msg('P', name+"\x00"+sql+"\x00\x00\x00")...)
+	}
+	if rng.IntN(4) == 0 {
+		b = append(b, msg('D', "S"+name+"\x00")...)
+	}
+	if rng.IntN(6) > 0 {
+		b = append(b, msg('B', portal+"\x00"+name+"\x00\x00\x00\x00\x00\x00\x00")...)
+		if rng.IntN(3) == 0 {
+			b = append(b, msg('D', "P"+portal+"\x00")...)
+		}
+		for range 1 + rng.IntN(2) {
+			b = append(b, msg('E', portal+"\x00\x00\x00\x00"+string(rune(rng.IntN(3))))...)
+		}
+	}
+	if rng.IntN(5) == 0 {
+		b = append(b, msg('C', c.pick("S", "P")+c.pick("", "s0", "s1", "p1")+"\x00")...)
+	}
+	return b
+}
+
+func (c *client) copyIn() (b []byte) {
+	rng := c.w.rng
+	simple := rng.IntN(2) == 0
+	if simple {
+		sql := "copy t from stdin"
+		if rng.IntN(3) == 0 {
+			sql += "; select 'after " + fmt.Sprint(c.id) + "'"
+		}
+		b = msg('Q', sql+"\x00")
+	} else {
+		c.copies = true
+		b = append(msg('P', "\x00copy t from stdin\x00\x00\x00"), msg('B', "\x00\x00\x00\x00\x00\x00\x00\x00")...)
+		b = append(b, msg('E', "\x00\x00\x00\x00\x00")...)
+		if rng.IntN(2) == 0 {
+			b = append(b, msg('S', "")...)
+		}
+	}
+	for range rng.IntN(4) {
+		b = append(b, msg('d', c.pick("x", "y", strings.Repeat("long", 50), "bad"))...)
+	}
+	b = append(b, msg(c.pick("c", "c", "f")[0], "")...)
+	if b[len(b)-5] == 'f' {
+		b = append(b[:len(b)-5], msg('f', "no\x00")...)
+	}
+	if !simple {
+		b = append(b, msg('S', "")...)
+	}
+	return b
+}
+
+// receive takes bytes at the client's end and checks what is complete.
+func (c *client) receive(n int) {
+	c.read = append(c.read, c.inbox[:n]...)
+	c.inbox = c.inbox[n:]
+	for !c.done {
+		end := answerEnd(c.read)
+		if end < 0 {
+			return
+		}
+		answer := append([]byte(nil), c.read[:end]...)
+		c.read = c.read[end:]
+		c.check(answer)
+	}
+}
+
+// answerEnd finds the end of the first ReadyForQuery, or of a fatal error.
+func answerEnd(p []byte) int {
+	for at := 0; len(p)-at >= 5; {
+		n := int(binary.BigEndian.Uint32(p[at+1:])) + 1
+		if len(p)-at < n {
+			return -1
+		}
+		if p[at] == 'Z' || p[at] == 'E' && bytes.HasPrefix(p[at+5:], []byte("SFATAL")) {
+			return at + n
+		}
+		at += n
+	}
+	return -1
+}
+
+// each splits messages.
+func each(p []byte, f func(typ byte, m []byte)) {
+	for len(p) >= 5 {
+		n := int(binary.BigEndian.Uint32(p[1:])) + 1
+		f(p[0], p[:n])
+		p = p[n:]
+	}
+}
+
+// plain leaves out what may come at any time.
+func plain(p []byte) (out []byte, code string) {
+	each(p, func(typ byte, m []byte) {
+		switch typ {
+		case 'S', 'N', 'A', 'K':
+			return
+		case 'E':
+			if code == "" {
+				code = string(wire.ErrorCode(m[5:]))
+			}
+		}
+		out = append(out, m...)
+	})
+	return out, code
+}
+
+func (c *client) check(answer []byte) {
+	got, code := plain(answer)
+	c.w.trace("client %d reads %q", c.id, got)
+	if bytes.Contains(got, []byte("SFATAL")) {
+		if !c.mayLose && !c.w.draining && !(code == "53300" && !c.welcomed) && !(code == "08006" && !c.welcomed) {
+			c.fail("ended with %q", got)
+		}
+		c.done = true
+		return
+	}
+	if !c.welcomed {
+		if string(got) != "Z\x00\x00\x00\x05I" {
+			c.fail("welcomed with %q", got)
+		}
+		c.welcomed = true
+		return
+	}
+	if len(c.sent) == 0 && c.doubtful {
+		return
+	}
+	if len(c.sent) == 0 {
+		c.fail("an answer to nothing: %q", got)
+		return
+	}
+	request := c.sent[0]
+	if c.doubtful {
+		c.sent = c.sent[1:]
+		return
+	}
+	if code == "57014" && c.cancels > 0 && !bytes.Contains(got, []byte("COPY from stdin failed")) || code == "53300" || code == "08006" {
+		// The request had no answer of its own. What it has left undone is not
+		// followed: the client goes on without a check, and leaves.
+		c.doubtful = true
+		c.left = 0
+		c.leaving = true
+		c.sent = c.sent[1:]
+		return
+	}
+	if c.want == nil {
+		c.direct.receive(request)
+		c.want, _ = plain(c.direct.sent)
+		c.direct.sent = c.direct.sent[:0]
+	}
+	// A request can have several answers: a Sync that was sent ahead of the data
+	// of a COPY is answered too when that COPY never began.
+	c.got = append(c.got, got...)
+	if readies(c.want) > readies(c.got) {
+		return
+	}
+	got, want := c.got, c.want
+	c.got, c.want = nil, nil
+	if !bytes.Equal(got, want) && !(abortedError(got) && abortedError(want)) {
+		c.fail("request %q\n  answer  %q\n  instead %q", request, got, want)
+	}
+	c.sent = c.sent[1:]
+	c.clean = code == ""
+	c.queries++
+	c.w.queries++
+}
+
+func readies(p []byte) (n int) {
+	each(p, func(typ byte, _ []byte) {
+		if typ == 'Z' {
+			n++
+		}
+	})
+	return n
+}
+
+// abortedError tells whether an answer is an error alone, in a transaction that
+// has failed before. A statement that has to be prepared once more is refused
+// there for that reason, whatever else is wrong with it.
+func abortedError(answer []byte) bool {
+	only := answer[0] == 'E'
+	each(answer, func(typ byte, m []byte) { only = only && (typ == 'E' || typ == 'Z' && m[5] == 'E') })
+	return only
+}
+
+var _ pgsession.Host = (*client)(nil)
+
+func (c *client) ToClient(p []byte) {
+	if !c.gone {
+		c.inbox = append(c.inbox, p...)
+	}
+}
+
+func (c *client) ToServer(p []byte) {
+	if c.db == nil {
+		c.fail("the session sends without a connection")
+		return
+	}
+	c.w.trace("  client %d to its backend: conn %d %q", c.id, c.db.number, p)
+	c.db.toServer = append(c.db.toServer, p...)
+}
+
+func (c *client) PauseClient()  { c.paused = true }
+func (c *client) ResumeClient() { c.paused, c.wake = false, true }
+func (c *client) CloseClient()  { c.closed = true }
+
+func (c *client) SetTimer(d time.Duration) {
+	c.timerAt = 0
+	if d > 0 {
+		c.timerAt = c.w.now + d
+	}
+}
+
+func (c *client) Now() time.Duration    { return c.w.now }
+func (c *client) Pinned(session.Pins)   {}
+func (c *client) Unpinned()             {}
+func (c *client) Served(pgsession.Work) {}
+func (c *client) Note(e pgsession.Event, s string) {
+	c.w.trace("client %d: event %d %s", c.id, e, s)
+	if e == pgsession.EventClientProtocol || e == pgsession.EventServerProtocol {
+		c.fail("event %d: %s", e, s)
+	}
+}
+
+func (c *client) Borrow(settings *pgsession.Settings) *pgsession.Server {
+	c.waiter.Settings = settingsKey(settings)
+	pc, acts := c.w.group.Borrow(c.w.group.Pool(c.key), &c.waiter, c.w.now, nil)
+	c.w.carryOut(acts)
+	if pc == nil {
+		return nil
+	}
+	db := pc.Owner.(*conn)
+	if c.w.rng.IntN(3) == 0 { // it lives on another loop
+		c.w.mail = append(c.w.mail, func() { c.granted(db) })
+		return nil
+	}
+	c.db, db.borrower = db, c
+	return db.server
+}
+
+func settingsKey(s *pgsession.Settings) any {
+	if s == nil {
+		return nil
+	}
+	return s
+}
+
+func (c *client) granted(db *conn) {
+	if c.orphans > 0 || !c.session.Waiting() {
+		c.orphans = max(0, c.orphans-1)
+		c.w.release(db, true)
+		return
+	}
+	if db.broken {
+		c.w.release(db, false)
+		c.waiter.Again = true
+		if srv := c.Borrow(c.session.Settings()); srv != nil {
+			c.session.Granted(srv)
+		}
+		return
+	}
+	c.db, db.borrower = db, c
+	c.session.Granted(db.server)
+}
+
+func (c *client) CancelBorrow() {
+	still, acts := c.w.group.Cancel(&c.waiter, c.w.now, nil)
+	c.w.carryOut(acts)
+	if !still {
+		c.orphans++
+	}
+}
+
+func (c *client) Release(reuse bool) {
+	db := c.db
+	c.db, db.borrower = nil, nil
+	c.w.release(db, reuse)
+}
+
+func (c *client) CancelQuery() {
+	db := c.db
+	c.w.trace("client %d: cancel request", c.id)
+	c.w.later(time.Duration(c.w.rng.IntN(5000))*time.Microsecond, func() {
+		// It hits what is under way, if anything is.
+		if len(db.toServer) > 0 && c.w.rng.IntN(2) == 0 {
+			db.pg.cancelled = true
+		}
+		c.w.later(time.Duration(c.w.rng.IntN(2000))*time.Microsecond, func() { c.session.CancelDone(db.server) })
+	})
+}
