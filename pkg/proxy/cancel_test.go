@@ -99,12 +99,12 @@ func TestCancelHoldsTheConnection(t *testing.T) {
 		t.Errorf("waiting %d, borrowed %d", p.Waiting, p.Borrowed)
 	}
 	select {
-	case <-sent:
-		t.Error("the sender was told that the request has had its effect")
+	case err := <-sent:
+		t.Error("the sender was told that the request has had its effect", err)
 	default:
 	}
 	close(gate)
-	s.await("the request ends", sent)
+	_ = s.await("the request ends", sent)
 	if err := s.await("the other client", asked); err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +169,7 @@ func TestCancelFlood(t *testing.T) {
 		go func() { cancel(); done <- nil }()
 	}
 	for range flood - 3 { // the others wait for the database
-		s.await("the flood", done)
+		_ = s.await("the flood", done)
 	}
 	if n := d.asked.Load(); n != 3 {
 		t.Errorf("%d cancel requests under way", n)

@@ -21,3 +21,6 @@ func (t *TargetGroup) SharedSets() int {
 	defer t.mu.Unlock()
 	return len(t.shared)
 }
+
+// Running tells whether the event loops take anything on.
+func (p *Proxy) Running() bool { return p.workers[0].loop.Post(func() {}) }

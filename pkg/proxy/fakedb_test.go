@@ -193,6 +193,17 @@ func (db *fakeDB) peak() int {
 	return db.most
 }
 
+// killAllBut closes all connections but one, without a word.
+func (db *fakeDB) killAllBut(pid uint32) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	for id, b := range db.backends {
+		if id != pid {
+			_ = b.nc.Close()
+		}
+	}
+}
+
 // waiting is the number of queries that wait to be cancelled now.
 func (db *fakeDB) waiting() int { return int(db.endless.Load()) }
 
@@ -384,6 +395,10 @@ func (b *backend) run(sql string, extended bool) bool {
 		b.tx = 'T'
 	case "COMMIT", "ROLLBACK":
 		b.tx = 'I'
+	case "COPY":
+		b.copying = true
+		b.send(&pgproto3.CopyInResponse{ColumnFormatCodes: []uint16{0}})
+		return true
 	case "SELECT":
 		text, quoted := between(rest, "'")
 		if !quoted {
@@ -448,9 +463,6 @@ func (b *backend) do(args string, extended bool) bool {
 		case <-b.dead:
 			return false
 		}
-	case "copy":
-		b.copying = true
-		b.send(&pgproto3.CopyInResponse{OverallFormat: 0, ColumnFormatCodes: []uint16{0}})
 	case "error":
 		b.fail("22012", "division by zero")
 	}

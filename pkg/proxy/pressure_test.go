@@ -85,7 +85,7 @@ func TestSlowReaderLeaves(t *testing.T) {
 	for name, leave := range map[string]func(c *rawClient){
 		"closes":              func(c *rawClient) { c.nc.Close() },
 		"says goodbye":        func(c *rawClient) { c.send(&pgproto3.Terminate{}) },
-		"breaks the protocol": func(c *rawClient) { c.send(&pgproto3.Query{String: "?"}); c.nc.Write([]byte("~~~~~~")) },
+		"breaks the protocol": func(c *rawClient) { c.send(&pgproto3.Query{String: "?"}); _, _ = c.nc.Write([]byte("~~~~~~")) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t, plan{max: 1, loops: 1})
