@@ -198,7 +198,7 @@ func TestDrain(t *testing.T) {
 	hangUpNow(inside)
 	hangUpNow(waiting)
 	hangUpNow(other)
-	s.await("the drain", drained)
+	_ = s.await("the drain", drained)
 	if n := s.stats().Endpoints[0].Closed["drain"]; n != 4 {
 		t.Errorf("%d clients closed by the drain: %v", n, s.stats().Endpoints[0].Closed)
 	}
@@ -221,7 +221,7 @@ func TestDrainDeadline(t *testing.T) {
 			t.Errorf("last words %+v", e)
 		}
 	}
-	s.await("the drain", drained)
+	_ = s.await("the drain", drained)
 	within(t, 10*time.Second, "Close", s.proxy.Close)
 	eventually(t, "no connection is left", func() bool { return s.db.open() == 0 })
 	if sessions, goodbyes := s.db.sessions.Load(), s.db.goodbyes.Load(); sessions != goodbyes {

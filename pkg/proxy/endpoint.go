@@ -170,8 +170,8 @@ func remoteAddr(nc net.Conn) netip.Addr {
 // login is the life of a client until it moves to an event loop.
 func (e *Endpoint) login(nc net.Conn, s *Settings) {
 	p, o := e.proxy, e.opts.Load()
-	admitted := false
 	t := netloop.NewTransport(nc)
+	loggedIn, moved := false, false
 	e.unauthenticated.Add(1)
 	defer func() {
 		e.unauthenticated.Add(-1)
@@ -179,9 +179,9 @@ func (e *Endpoint) login(nc net.Conn, s *Settings) {
 			e.failed.add(failedPanic)
 			p.panicked("panic in a login; only this client is affected", v, debug.Stack())
 		}
-		if !admitted {
+		if !moved {
 			_ = t.Close()
-			p.admitted.leave(false)
+			p.admitted.leave(loggedIn)
 		}
 	}()
 	if k := o.KeepAlive; k != (KeepAlive{}) {
@@ -200,34 +200,35 @@ func (e *Endpoint) login(nc net.Conn, s *Settings) {
 		return
 	}
 	if l.Kind == pglogin.Cancel {
-		if p.cancels.cancel(ctx, l.CancelPID, l.CancelSecret) {
-			e.cancelsDelivered.Add(1)
-		} else {
-			e.cancelsUnknown.Add(1)
-		}
-		if l.TLS != nil {
-			_ = l.TLS.Close() // the answer to a cancel request is an orderly end
-		}
+		e.cancel(ctx, l)
 		return
 	}
-	if !p.admitted.loggedIn(s.MaxClients) {
+	if p.draining.Load() {
+		e.failed.add(failedDraining)
+		e.refuse(t, l, shutdownError)
+		return
+	}
+	if loggedIn = p.admitted.loggedIn(s.MaxClients); !loggedIn {
 		e.failed.add(failedClients)
 		e.log.Warn("A client was refused: too many clients (see max_client_connections).", zap.Stringer("client", nc.RemoteAddr()))
 		e.refuse(t, l, wire.Fatal(wire.CodeTooManyConnections,
 			fmt.Sprintf("The maximum number of client connections to the proxy exceeded %d", s.MaxClients)))
 		return
 	}
-	if p.draining.Load() {
-		e.failed.add(failedDraining)
-		p.admitted.leave(true)
-		admitted = true
-		e.refuse(t, l, shutdownError)
-		_ = t.Close()
-		return
-	}
-	admitted = true
 	e.succeeded.Add(1)
-	e.open(t, l, o, s)
+	moved = e.open(t, l, o, s)
+}
+
+// cancel carries out a cancel request. The answer to it is an orderly end.
+func (e *Endpoint) cancel(ctx context.Context, l *pglogin.Login) {
+	if e.proxy.cancels.cancel(ctx, l.CancelPID, l.CancelSecret) {
+		e.cancelsDelivered.Add(1)
+	} else {
+		e.cancelsUnknown.Add(1)
+	}
+	if l.TLS != nil {
+		_ = l.TLS.Close()
+	}
 }
 
 // refuse tells a client that has logged in why it has to go.
@@ -238,10 +239,13 @@ func (e *Endpoint) refuse(t *netloop.Transport, l *pglogin.Login, why *wire.Erro
 	}
 	_ = nc.SetDeadline(time.Now().Add(flushLimit))
 	_, _ = nc.Write(wire.AppendErrorResponse(nil, why))
+	if l.TLS != nil {
+		_ = l.TLS.CloseWrite()
+	}
 }
 
-// open moves the client to a loop.
-func (e *Endpoint) open(t *netloop.Transport, l *pglogin.Login, o *EndpointOptions, s *Settings) {
+// open moves the client to a loop; false if that has ended.
+func (e *Endpoint) open(t *netloop.Transport, l *pglogin.Login, o *EndpointOptions, s *Settings) bool {
 	p := e.proxy
 	key := pool.Key{User: l.User, Database: l.Database}
 	shared := o.Target.sharedFor(key)
@@ -263,9 +267,10 @@ func (e *Endpoint) open(t *netloop.Transport, l *pglogin.Login, o *EndpointOptio
 	e.log.Info("A new client connected.", zap.Stringer("client", t.RemoteAddr()), zap.String("user", l.User),
 		zap.String("database", l.Database), zap.Uint32("client_connection", c.pid), zap.Bool("tls", l.TLS != nil))
 	if !w.loop.Post(func() { c.attach(t, l.TLS, so) }) {
-		_ = t.Close()
-		c.gone()
+		p.cancels.remove(c.pid)
+		return false
 	}
+	return true
 }
 
 func settingsOf(list []wire.Setting) []pgsession.Setting {

@@ -158,4 +158,3 @@ func TestTLS(t *testing.T) {
 	hangUpNow(plain)
 	s.settled()
 }
-

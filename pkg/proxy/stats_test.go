@@ -69,6 +69,9 @@ func TestStatsCount(t *testing.T) {
 	s.exec(a, "SET x = 1")
 	waiting := background(func() error { _, err := ask(b, "b"); return err })
 	eventually(t, "one waits", func() bool { return s.stats().Endpoints[0].Waiting == 1 })
+	// A failed login is counted when its connection is done with, which is after
+	// the client was told.
+	eventually(t, "the stranger is counted", func() bool { return s.stats().Endpoints[0].Failed["unknown_user"] == 1 })
 	st := s.stats()
 	if e := st.Endpoints[0]; e.Open[0] != 2 || e.Succeeded != 2 || e.Failed["too_many_clients"] != 1 || e.Failed["unknown_user"] != 1 {
 		t.Errorf("%+v", e)
