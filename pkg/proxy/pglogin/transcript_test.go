@@ -272,7 +272,7 @@ func (p *peer) send(b []byte) {
 	p.wrote = make(chan error, 1)
 	go func(conn net.Conn, done chan<- error) {
 		if before != nil {
-			<-before //nolint:errcheck // it only says that it is over
+			<-before
 		}
 		defer close(done)
 		for step := len(b); len(b) > 0; b = b[step:] {
