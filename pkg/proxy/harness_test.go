@@ -140,7 +140,7 @@ func newScene(tb testing.TB, p plan) *scene {
 
 // dsn is the address of the proxy for a user and database of the name given.
 func (s *scene) dsn(name string, params ...string) string {
-	dsn := fmt.Sprintf("postgres://%s:%s@%s/%s?sslmode=prefer", name, password, s.endpoint.Addr(), name)
+	dsn := fmt.Sprintf("postgres://%s:%s@%s/%s?sslmode=disable", name, password, s.endpoint.Addr(), name)
 	for _, p := range params {
 		dsn += "&" + p
 	}
