@@ -3,8 +3,6 @@
 package proxy_test
 
 import (
-	"crypto/md5"
-	"encoding/hex"
 	"fmt"
 	"net"
 	"testing"
@@ -76,10 +74,9 @@ func TestNoFileToMove(t *testing.T) {
 		t.Fatal(err)
 	}
 	salt := m.(*pgproto3.AuthenticationMD5Password).Salt
-	digest := func(s string) string { sum := md5.Sum([]byte(s)); return hex.EncodeToString(sum[:]) }
 	restore := noFiles(t)
 	defer restore()
-	front.Send(&pgproto3.PasswordMessage{Password: "md5" + digest(digest(password+"app")+string(salt[:]))})
+	front.Send(&pgproto3.PasswordMessage{Password: md5Answer("app", salt)})
 	if err := front.Flush(); err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,8 @@
 package proxy_test
 
 import (
+	"crypto/md5"
+	"encoding/hex"
 	"errors"
 	"net"
 	"testing"
@@ -92,4 +94,10 @@ func (r *rawClient) ends() *pgproto3.ErrorResponse {
 			last = &kept
 		}
 	}
+}
+
+// md5Answer is what the method md5 wants for a password.
+func md5Answer(user string, salt [4]byte) string {
+	digest := func(s string) string { sum := md5.Sum([]byte(s)); return hex.EncodeToString(sum[:]) }
+	return "md5" + digest(digest(password+user)+string(salt[:]))
 }
