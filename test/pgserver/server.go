@@ -239,11 +239,14 @@ func (s *Server) killAll(p *process) {
 	pid := p.cmd.Process.Pid
 	// Stopped, the postmaster cannot start further processes meanwhile.
 	_ = syscall.Kill(pid, syscall.SIGSTOP)
-	for _, child := range children(pid) {
+	awaitStates("TZ", pid)
+	all := children(pid)
+	for _, child := range all {
 		_ = syscall.Kill(child, syscall.SIGKILL)
 	}
 	_ = syscall.Kill(pid, syscall.SIGKILL)
 	<-p.done
+	awaitStates("ZX", all...) // until then they hold the shared memory, and no new server starts
 }
 
 // Freeze stops all of the server's processes without ending them: sockets stay
@@ -262,6 +265,9 @@ func (s *Server) signalAll(sig syscall.Signal) {
 	}
 	pid := p.cmd.Process.Pid
 	_ = syscall.Kill(pid, sig)
+	if sig == syscall.SIGSTOP {
+		awaitStates("TZ", pid)
+	}
 	for _, child := range children(pid) {
 		_ = syscall.Kill(child, sig)
 	}
