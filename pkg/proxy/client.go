@@ -332,11 +332,15 @@ func (c *client) CloseClient() {
 	c.resumeServer()
 }
 
-// SetTimer implements pgsession.Host.
+// SetTimer implements pgsession.Host. A wait for a connection ends by what is
+// configured now rather than at the client's login.
 func (c *client) SetTimer(d time.Duration) {
 	if d <= 0 {
 		c.timer.Stop()
 		return
+	}
+	if c.session.Waiting() {
+		d = c.target.borrowTimeout()
 	}
 	c.worker.loop.Arm(&c.timer, d)
 }
@@ -351,7 +355,7 @@ func (c *client) Pinned(reasons session.Pins) {
 	counts := c.worker.counts.target(c.target.index)
 	reasons.Each(func(i int) {
 		counts.pins[i]++
-		if c.pinned == 0 {
+		if c.pinned == 0 && c.conn != nil { // else nobody would count it off
 			c.pinned = uint8(i + 1) //nolint:gosec // one of some twenty reasons
 			counts.pinned[i]++
 		}

@@ -3,7 +3,6 @@
 package proxy
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -207,14 +206,7 @@ func (p *Proxy) Close() {
 	p.logins.Wait()
 }
 
-// noWaitLimit is how long a session may wait at most where waiting is not wanted:
-// for a connection of its own, or because that was changed while it was there.
-const noWaitLimit = 2 * time.Minute
-
 // sessionOptions are those of a new session.
 func (p *Proxy) sessionOptions(t *TargetGroup, s *Settings) pgsession.Options {
-	return pgsession.Options{
-		BorrowTimeout:  cmp.Or(t.opts.Load().BorrowTimeout, noWaitLimit),
-		CleanupTimeout: s.CleanupTimeout,
-	}
+	return pgsession.Options{BorrowTimeout: t.borrowTimeout(), CleanupTimeout: s.CleanupTimeout}
 }

@@ -253,3 +253,16 @@ func TestInitQueryIsKept(t *testing.T) {
 		t.Error("a connection whose init query is undone is used again")
 	}
 }
+
+// TestBorrowTimeoutIsReloaded also for clients that are there.
+func TestBorrowTimeoutIsReloaded(t *testing.T) {
+	s := newScene(t, plan{max: 1})
+	holder, waiter := s.client(), s.client()
+	s.exec(holder, "BEGIN")
+	s.target.BorrowTimeout = 30 * time.Millisecond
+	s.group.Update(s.target, false)
+	_, err := ask(waiter, "x")
+	s.wantState(err, "53300")
+	s.exec(holder, "COMMIT")
+	s.must(waiter, "x")
+}

@@ -3,6 +3,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -137,6 +138,15 @@ func (t *TargetGroup) poolOptions(o *TargetOptions) pool.Options {
 		Budget: budget, MaxIdle: most * o.MaxIdlePercent / 100, IdleTimeout: o.IdleTimeout,
 		MaxLifetime: o.MaxLifetime, LifetimeJitter: 0.1, NoWait: o.BorrowTimeout == 0,
 	}
+}
+
+// noWaitLimit is how long a session may wait at most where waiting is not wanted:
+// for a connection of its own, which cannot be ready.
+const noWaitLimit = 2 * time.Minute
+
+// borrowTimeout limits a wait that begins now.
+func (t *TargetGroup) borrowTimeout() time.Duration {
+	return cmp.Or(t.opts.Load().BorrowTimeout, noWaitLimit)
 }
 
 // setLimits tells the pool what follows from the options and facts of now.
