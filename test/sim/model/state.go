@@ -58,7 +58,6 @@ type transaction struct {
 	// ended yet.
 	open bool
 	// pipelined: that was in the extended protocol.
-	pipelined bool
 	saved     state
 	marks     []string    // inserted
 	notices   [][2]string // NOTIFY
