@@ -22,6 +22,7 @@ type bench struct {
 	as    *rig.Account
 	ours  *side
 	peer  *side
+	calm  *patience
 	say   func(string, ...any)
 	found report.Collector
 }
@@ -130,29 +131,35 @@ func (b *bench) run(ctx context.Context, experiments []experiment) error {
 	}
 }
 
-// pair measures one experiment on both sides and notes the values.
+// pair measures one experiment on both sides, again if it was disturbed, and notes the values.
 func (b *bench) pair(ctx context.Context, e experiment, round int, peerFirst bool) error {
-	order := []*side{b.ours, b.peer}
-	if peerFirst {
-		order = []*side{b.peer, b.ours}
-	}
-	values := make(map[*side][]float64)
-	for _, s := range order {
-		v, err := e.measure(ctx, b, s)
-		if err != nil {
-			return fmt.Errorf("%s: %w", s.pooler.Name(), err)
-		}
-		values[s] = v
+	values, err := b.calm.try(ctx, func() ([2][]float64, error) { return b.both(ctx, e, peerFirst) })
+	if err != nil {
+		return err
 	}
 	var line strings.Builder
 	fmt.Fprintf(&line, "round %d/%d  %-24s", round+1, e.rounds, e.name)
 	for m, metric := range e.metrics {
-		ours, peer := values[b.ours][m], values[b.peer][m]
+		ours, peer := values[0][m], values[1][m]
 		b.found.Add(e.figure(metric), metric.unit, b.peer.pooler.Name(), ours, peer)
 		fmt.Fprintf(&line, "  %s %.4g | %.4g", metric.suffix, ours, peer)
 	}
 	b.say("%s", line.String())
 	return nil
+}
+
+// both measures one experiment on either side, and gives our values and the peer's.
+func (b *bench) both(ctx context.Context, e experiment, peerFirst bool) (values [2][]float64, err error) {
+	sides, order := [2]*side{b.ours, b.peer}, []int{0, 1}
+	if peerFirst {
+		order = []int{1, 0}
+	}
+	for _, k := range order {
+		if values[k], err = e.measure(ctx, b, sides[k]); err != nil {
+			return values, fmt.Errorf("%s: %w", sides[k].pooler.Name(), err)
+		}
+	}
+	return values, nil
 }
 
 // estimate is how long the experiments will take, roughly.

@@ -30,7 +30,8 @@ func (n named) Start(context.Context, rig.Setup) (*rig.Instance, error) {
 func testBench(t *testing.T) *bench {
 	return &bench{
 		ours: &side{label: "ours", pooler: named("Ours")}, peer: &side{label: "peer", pooler: named("Peer 1")},
-		say: func(format string, args ...any) { t.Logf(format, args...) },
+		calm: (&clockwork{}).patience(t, 0),
+		say:  func(format string, args ...any) { t.Logf(format, args...) },
 	}
 }
 

@@ -36,6 +36,7 @@ import (
 
 type options struct {
 	plan
+	patience                               time.Duration
 	quick, selfCheck, noInstall            bool
 	figures, out, from, plot, doc, profile string
 	rdsproxy, pgbouncer                    string
@@ -62,6 +63,8 @@ func parseFlags() options {
 	flag.IntVar(&o.rounds, "rounds", 5, "paired rounds")
 	flag.DurationVar(&o.load, "duration", 2500*time.Millisecond, "measured part of each load run")
 	flag.IntVar(&o.idleClients, "idle-clients", 5000, "clients of the memory figures")
+	flag.DurationVar(&o.patience, "patience", 5*time.Minute,
+		"time that the run may take longer to wait while others use the machine, and to repeat what they disturbed")
 	flag.BoolVar(&o.quick, "quick", false, "one round, short runs, fewer figures; -rounds, -duration and -figures still count if they are given")
 	flag.StringVar(&o.figures, "figures", "", "only experiments with a figure that fits one of these `patterns`, separated by commas")
 	flag.StringVar(&o.out, "out", "", "write the results to this `file` (a complete run: bench/latest.json)")
@@ -195,12 +198,13 @@ func measureAll(ctx context.Context, o options, experiments []experiment) (r rep
 		return r, err
 	}
 	defer func() { err = errors.Join(err, programs.Remove()) }()
-	b := &bench{as: as, say: say}
+	b := &bench{as: as, say: say, calm: &patience{
+		left: o.patience, cores: runtime.NumCPU(), usage: measure.Now, now: time.Now, pause: pause, say: say,
+	}}
 	if err := b.prepare(ctx, o, programs); err != nil {
 		return r, err
 	}
-	began := time.Now()
-	before, err := measure.Now()
+	began, err := b.calm.read()
 	if err != nil {
 		return r, err
 	}
@@ -208,15 +212,15 @@ func measureAll(ctx context.Context, o options, experiments []experiment) (r rep
 	if ctx.Err() != nil {
 		return r, ctx.Err()
 	}
-	// All children have ended by now, so that their time is known.
-	after, err := measure.Now()
+	others, _, err := b.calm.othersSince(began)
 	if err != nil {
 		return r, err
 	}
-	r = report.Report{Machine: machine(), Date: began.UTC().Format(time.RFC3339), Versions: b.versions()}
-	r.OthersPercent = math.Round(10*measure.OthersPercent(before, after, time.Since(began), runtime.NumCPU())) / 10
-	if r.OthersPercent > 5 {
-		say("other programs took %.0f %% of the machine meanwhile: expect noise", r.OthersPercent)
+	if others > calmPercent {
+		say("others took %.0f %% of the machine meanwhile: expect noise", others)
+	}
+	r = report.Report{
+		Machine: machine(), Date: began.at.UTC().Format(time.RFC3339), Versions: b.versions(), OthersPercent: math.Round(10*others) / 10,
 	}
 	var figErr error
 	r.Figures, figErr = b.found.Figures()

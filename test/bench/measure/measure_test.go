@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -182,12 +183,15 @@ func TestParseRefuses(t *testing.T) {
 func TestBusy(t *testing.T) {
 	const line = "cpu  100 20 3000 999999 888888 40 50 6 70 80"
 	for _, text := range []string{line, line + "\ncpu0 1 2 3 4 5 6 7 8 9 10\n"} {
-		if got, err := busy(text); err != nil || got != 32160*time.Millisecond {
+		if got, err := busy(text, false); err != nil || got != 32160*time.Millisecond {
 			t.Errorf("busy = %v, %v", got, err)
+		}
+		if got, err := busy(text, true); err != nil || got != 31260*time.Millisecond {
+			t.Errorf("busy without interrupts = %v, %v", got, err)
 		}
 	}
 	for _, text := range []string{"", "cpu 1 2 3", "intr 1 2 3 4 5 6 7 8 9", "cpu 1 2 3 4 5 6 7 x 9"} {
-		if got, err := busy(text); err == nil {
+		if got, err := busy(text, false); err == nil {
 			t.Errorf("busy(%q) = %v, want an error", text, got)
 		}
 	}
@@ -213,5 +217,50 @@ func TestNowGoesOn(t *testing.T) {
 	b, err := Now()
 	if err != nil || b.Machine < a.Machine || b.Own < a.Own || a.Own == 0 {
 		t.Errorf("%+v, then %+v, %v", a, b, err)
+	}
+}
+
+func TestWaitedFor(t *testing.T) {
+	const after = " S 1 7 7 0 -1 4194560 1 2 3 4 11 12 150 25 20 0 1 0 100"
+	for _, head := range []string{"7 (sleep)", "7 (a) b (c))"} {
+		if got, err := waitedFor(head + after); err != nil || got != 1750*time.Millisecond {
+			t.Errorf("waitedFor after %q = %v, %v", head, got, err)
+		}
+	}
+	for _, text := range []string{"", "7 (sleep) S 1", "7 (sleep) S 1 7 7 0 -1 4194560 1 2 3 4 11 12 x 25 20"} {
+		if got, err := waitedFor(text); err == nil {
+			t.Errorf("waitedFor(%q) = %v, want an error", text, got)
+		}
+	}
+}
+
+// TestTreeCountsDescendants lets a grandchild work, and looks while it is alive.
+func TestTreeCountsDescendants(t *testing.T) {
+	before, err := Now()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("/bin/sh", "-c", `sh -c 'i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; echo done; exec sleep 60' & wait`)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Skip("no shell: ", err)
+	}
+	if _, err := out.Read(make([]byte, 8)); err != nil {
+		t.Error(err)
+	}
+	alive, err := Now()
+	if err != nil {
+		t.Error(err)
+	}
+	if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); err != nil {
+		t.Error(err)
+	}
+	_ = cmd.Wait() // "signal: killed"
+	if used := alive.Own - before.Own; used < 10*time.Millisecond {
+		t.Errorf("a grandchild that counts to 200,000 adds %v", used)
 	}
 }
