@@ -56,11 +56,10 @@ type transaction struct {
 	status byte // 'I', 'T', 'E'
 	// open: something was carried out in an implicit transaction, which is not
 	// ended yet.
-	open bool
-	// pipelined: that was in the extended protocol.
-	saved     state
-	marks     []string    // inserted
-	notices   [][2]string // NOTIFY
+	open    bool
+	saved   state
+	marks   []string    // inserted
+	notices [][2]string // NOTIFY
 }
 
 // text shows all that a session sees of its state.
