@@ -234,9 +234,9 @@ func (s *Session) clientExecute(p []byte, total int) (int, bool) {
 }
 
 func (s *Session) clientSync(p []byte, total int) (int, bool) {
-	if s.skipToSync && s.srv == nil {
-		// The error was the proxy's own, and there is no connection to ask.
-		s.skipToSync = false
+	if s.srv == nil && (s.skipToSync || s.closing) {
+		// The proxy has answered the batch itself, and there is no connection to ask.
+		s.skipToSync, s.closing = false, false
 		s.host.ToClient(readyIdle)
 		if s.draining {
 			s.terminate(drainError)

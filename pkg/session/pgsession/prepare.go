@@ -170,11 +170,15 @@ func (s *Session) define(name string, st Statement) {
 
 // forget takes the meaning of a name away, by the request sent last.
 func (s *Session) forget(name string) {
+	s.forgetName(name)
+	s.srv.named = s.srv.owed.newest()
+}
+
+func (s *Session) forgetName(name string) {
 	if st, ok := s.statements[name]; ok {
 		s.kept -= size(name, st)
 		delete(s.statements, name)
 	}
-	s.srv.named = s.srv.owed.newest()
 }
 
 // rename replaces all names.
@@ -432,10 +436,14 @@ func (s *Session) clientDescribeOrClose(p []byte, typ byte, total int) (int, boo
 		s.protocolError("invalid message format")
 		return 0, false
 	}
+	what, name := p[headerSize], p[headerSize+1:total-1]
+	if typ == 'C' && s.state == idle {
+		s.closeIdle(what, name)
+		return total, true
+	}
 	if !s.acquire() {
 		return 0, false
 	}
-	what, name := p[headerSize], p[headerSize+1:total-1]
 	if what == 'S' && (typ == 'D' || len(name) > 0) && s.uncertain(name) {
 		return s.block()
 	}
@@ -509,6 +517,22 @@ func (s *Session) closeStatement(msg, name []byte) {
 	e.prep = pr
 	s.srv.prepared.remove(pr)
 	s.host.ToServer(s.closeMessage(pr))
+}
+
+// closeIdle answers a Close that comes while the session has no connection. It
+// needs none, and so cannot fail for the want of one: a server never refuses a
+// Close, and some clients are lost when it is refused (pgx v5.12 does not read on
+// to ReadyForQuery). There is no portal outside of a transaction.
+func (s *Session) closeIdle(what byte, name []byte) {
+	switch {
+	case what != 'S':
+	case len(name) == 0:
+		s.forgetUnnamed()
+	default:
+		s.forgetName(string(name))
+	}
+	s.closing = true
+	s.host.ToClient(fakeCloseComplete)
 }
 
 // presentScope tells apart what a session prepares while settings or objects of

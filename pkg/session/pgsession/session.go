@@ -89,6 +89,9 @@ type Session struct {
 	// skipToSync: an error was reported; the client's messages are dropped up
 	// to its next Sync, as the server does.
 	skipToSync bool
+	// closing: the client's batch has Close messages only so far, and they were
+	// answered without a connection.
+	closing bool
 	// awaitsCancel: the client is paused because settings are to be put back, and
 	// a cancel request that is under way must not hit that.
 	awaitsCancel bool
@@ -217,6 +220,7 @@ func (s *Session) Granted(srv *Server) {
 // taken back.
 func (s *Session) bind(srv *Server) bool {
 	s.srv = srv
+	s.closing = false
 	s.local, s.localSince = 0, 0
 	s.granted = s.host.Now()
 	s.work = Work{}

@@ -21,7 +21,7 @@ func TestEndlessBatch(t *testing.T) {
 			w := newWorld(t)
 			d := w.connect("c1", nil, true)
 			a := w.login("a", Options{})
-			a.feed(pgmsg.MustEncode(`Close P first`))
+			a.feed(pgmsg.MustEncode(`Describe P first`))
 			a.feed(bytes.Repeat(pgmsg.MustEncode(message), 3*owedHigh))
 			if !a.paused || len(a.inbox) == 0 || d.server.owed.n != owedHigh {
 				t.Fatalf("paused %v, %d bytes left, %d replies owed", a.paused, len(a.inbox), d.server.owed.n)
@@ -30,6 +30,7 @@ func TestEndlessBatch(t *testing.T) {
 			if !bytes.HasSuffix(sent.bytes, pgmsg.MustEncode("Flush")) {
 				t.Fatalf("the server was not told to send what it has")
 			}
+			d.feed(pgmsg.MustEncode(`NoData`))
 			for a.paused {
 				d.feed(pgmsg.MustEncode(`CloseComplete`))
 			}
