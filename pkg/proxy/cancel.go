@@ -88,7 +88,7 @@ func (c *client) cancel(done chan struct{}) {
 // of them say nothing new.
 const maxCancelling = 3
 
-// CancelQuery implements pgsession.Host. The session does not give the connection
+// CancelQuery implements session.Host. The session does not give the connection
 // back before CancelDone, or else with reuse false, so no other client's query is
 // hit. If nobody knows what became of the request it may still be on its way,
 // and the connection is closed after this client.
@@ -98,7 +98,7 @@ func (c *client) CancelQuery() {
 	w.cancelled = nil
 	c.cancelling++
 	begun := w.proxy.background.run(func() {
-		over := db.target.cancel(db.pid, db.secret)
+		over := db.target.cancel(db)
 		if done != nil {
 			close(done)
 		}
@@ -107,7 +107,7 @@ func (c *client) CancelQuery() {
 			if !over {
 				db.unclear = true
 			}
-			c.do(func() { c.session.CancelDone(server) })
+			c.do(func() { c.driver.cancelDone(server) })
 		})
 	})
 	if !begun && done != nil {

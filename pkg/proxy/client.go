@@ -12,16 +12,14 @@ import (
 	"github.com/rdsproxy/rdsproxy/pkg/netloop"
 	"github.com/rdsproxy/rdsproxy/pkg/pool"
 	"github.com/rdsproxy/rdsproxy/pkg/session"
-	"github.com/rdsproxy/rdsproxy/pkg/session/pgsession"
-	wire "github.com/rdsproxy/rdsproxy/pkg/wire/postgres"
 )
 
 // flushLimit bounds the time to send the last bytes to a peer, and to wait for
 // it to close its side.
 const flushLimit = 5 * time.Second
 
-// client is one client connection on its worker: the Handler of its socket and
-// the Host of its session.
+// client is one client connection on its worker: the Handler of its socket and,
+// but for what differs between engines, the Host of its session.
 type client struct {
 	worker   *worker
 	endpoint *Endpoint
@@ -29,7 +27,9 @@ type client struct {
 	pool     *pool.Pool
 	conn     *netloop.Conn // nil once closed
 	db       *dbConn       // nil while none is borrowed
-	session  pgsession.Session
+	session  machine
+	driver   driver // of session
+	shared   *poolShared
 	waiter   pool.Waiter
 	timer    netloop.Timer
 
@@ -63,12 +63,12 @@ const (
 var (
 	_ netloop.Handler       = (*client)(nil)
 	_ netloop.HangupHandler = (*client)(nil)
-	_ pgsession.Host        = (*client)(nil)
+	_ session.Host          = (*client)(nil)
 )
 
-// attach moves a logged-in client to its loop and starts the session. It runs
-// on the worker's loop.
-func (c *client) attach(t *netloop.Transport, tc *tls.Conn, o pgsession.Options) {
+// attach moves a logged-in client to its loop and starts the session, which init
+// makes. It runs on the worker's loop.
+func (c *client) attach(t *netloop.Transport, tc *tls.Conn, init func()) {
 	c.lastActive = c.worker.loop.Now()
 	conn, err := c.worker.loop.Attach(t, tc, c)
 	if err != nil {
@@ -88,9 +88,9 @@ func (c *client) attach(t *netloop.Transport, tc *tls.Conn, o pgsession.Options)
 	c.counts().open[c.tls]++
 	c.worker.proxy.cancels.add(c)
 	c.do(func() {
-		c.session.Init(o)
+		init()
 		if c.worker.proxy.draining.Load() {
-			c.end(ClosedDrain, shutdownError)
+			c.end(ClosedDrain)
 			return
 		}
 		c.session.Start()
@@ -104,9 +104,9 @@ func (c *client) gone() {
 }
 
 // end ends the session, telling the client why.
-func (c *client) end(reason CloseReason, why *wire.Error) {
+func (c *client) end(reason CloseReason) {
 	c.closing = reason
-	c.session.End(why)
+	c.driver.finish(reason)
 }
 
 func (c *client) counts() *endpointCounts { return c.worker.counts.endpoint(c.endpoint.index) }
@@ -166,7 +166,7 @@ func (c *client) Closed(*netloop.Conn, error) {
 	c.do(c.session.ClientGone)
 }
 
-// ToClient implements pgsession.Host.
+// ToClient implements session.Host.
 func (c *client) ToClient(p []byte) {
 	if c.conn == nil || c.ending {
 		return
@@ -179,13 +179,14 @@ func (c *client) ToClient(p []byte) {
 	}
 }
 
-// ToServer implements pgsession.Host.
+// ToServer implements session.Host.
 func (c *client) ToServer(p []byte) { c.db.conn.Write(p) }
 
-// Borrow implements pgsession.Host.
-func (c *client) Borrow(settings *pgsession.Settings) *pgsession.Server {
+// borrow asks for a connection where these settings are in force, best of all.
+// nil means later.
+func (c *client) borrow(settings any) server {
 	w := c.worker
-	c.waiter.Settings = settingsKey(settings)
+	c.waiter.Settings = settings
 	for {
 		pc, acts := c.target.group.Borrow(c.pool, &c.waiter, w.now(), w.buffer())
 		w.carryOut(c.target, acts)
@@ -229,14 +230,14 @@ func (c *client) granted(db *dbConn) {
 		return
 	}
 	c.take(db)
-	c.do(func() { c.session.Granted(db.server) })
+	c.do(func() { c.driver.grant(db.server) })
 }
 
 // borrowAgain asks once more for a session whose connection died before use.
 func (c *client) borrowAgain() {
 	c.waiter.Again = true
-	if srv := c.Borrow(c.session.Settings()); srv != nil {
-		c.do(func() { c.session.Granted(srv) })
+	if srv := c.borrow(c.driver.wants()); srv != nil {
+		c.do(func() { c.driver.grant(srv) })
 	}
 }
 
@@ -279,10 +280,10 @@ func (c *client) refused(err error) {
 		c.orphans = max(0, c.orphans-1)
 		return
 	}
-	c.do(func() { c.session.BorrowFailed(c.target.clientError(c.pool, err)) })
+	c.do(func() { c.driver.deny(err) })
 }
 
-// CancelBorrow implements pgsession.Host.
+// CancelBorrow implements session.Host.
 func (c *client) CancelBorrow() {
 	w := c.worker
 	still, acts := c.target.group.Cancel(&c.waiter, w.now(), w.buffer())
@@ -292,7 +293,7 @@ func (c *client) CancelBorrow() {
 	}
 }
 
-// Release implements pgsession.Host.
+// Release implements session.Host.
 func (c *client) Release(reuse bool) {
 	db := c.db
 	c.resumeServer()
@@ -302,7 +303,7 @@ func (c *client) Release(reuse bool) {
 	c.worker.release(db, reuse)
 }
 
-// PauseClient implements pgsession.Host.
+// PauseClient implements session.Host.
 func (c *client) PauseClient() { c.pauseRead(pausedBySession) }
 
 func (c *client) pauseRead(why pause) {
@@ -312,7 +313,7 @@ func (c *client) pauseRead(why pause) {
 	}
 }
 
-// ResumeClient implements pgsession.Host.
+// ResumeClient implements session.Host.
 func (c *client) ResumeClient() { c.resumeRead(pausedBySession) }
 
 func (c *client) resumeRead(why pause) {
@@ -322,7 +323,7 @@ func (c *client) resumeRead(why pause) {
 	}
 }
 
-// CloseClient implements pgsession.Host. What the database still says is for
+// CloseClient implements session.Host. What the database still says is for
 // nobody, but it has to be read for the connection to become free.
 func (c *client) CloseClient() {
 	c.ending = true
@@ -332,7 +333,7 @@ func (c *client) CloseClient() {
 	c.resumeServer()
 }
 
-// SetTimer implements pgsession.Host. A wait for a connection ends by what is
+// SetTimer implements session.Host. A wait for a connection ends by what is
 // configured now rather than at the client's login.
 func (c *client) SetTimer(d time.Duration) {
 	if d <= 0 {
@@ -347,10 +348,10 @@ func (c *client) SetTimer(d time.Duration) {
 
 func (c *client) timeUp() { c.do(c.session.TimeUp) }
 
-// Now implements pgsession.Host.
+// Now implements session.Host.
 func (c *client) Now() time.Duration { return c.worker.loop.Now() }
 
-// Pinned implements pgsession.Host.
+// Pinned implements session.Host.
 func (c *client) Pinned(reasons session.Pins) {
 	counts := c.worker.counts.target(c.target.index)
 	reasons.Each(func(i int) {
@@ -364,7 +365,7 @@ func (c *client) Pinned(reasons session.Pins) {
 		zap.Uint32("client_connection", c.pid), zap.Stringer("reason", reasons))
 }
 
-// Unpinned implements pgsession.Host.
+// Unpinned implements session.Host.
 func (c *client) Unpinned() {
 	c.worker.counts.target(c.target.index).unpins++
 	c.unpinned()
@@ -377,30 +378,30 @@ func (c *client) unpinned() {
 	}
 }
 
-// Served implements pgsession.Host.
-func (c *client) Served(w pgsession.Work) { c.counts().served(int(c.tls), w) }
+// Served implements session.Host.
+func (c *client) Served(w session.Work) { c.counts().served(int(c.tls), w) }
 
-// Note implements pgsession.Host.
-func (c *client) Note(e pgsession.Event, detail string) {
+// Note implements session.Host.
+func (c *client) Note(e session.Event, detail string) {
 	log := c.worker.proxy.log
 	fields := []zap.Field{zap.Uint32("client_connection", c.pid), zap.String("detail", detail)}
 	switch e {
-	case pgsession.EventClientProtocol:
+	case session.EventClientProtocol:
 		c.closing = ClosedClientProtocol
 		log.Warn("The client connection closed. Reason: the client broke the protocol.", fields...)
-	case pgsession.EventServerProtocol:
+	case session.EventServerProtocol:
 		c.closing = ClosedServerProtocol
 		log.Error("The client connection closed. Reason: the database's replies do not fit what was asked.", fields...)
-	case pgsession.EventServerLost:
+	case session.EventServerLost:
 		c.closing = ClosedServerLost
 		log.Warn("The database connection ended while a client was using it.", fields...)
-	case pgsession.EventReplayFailed:
+	case session.EventReplayFailed:
 		log.Warn("The session's settings could not be applied to a database connection.", fields...)
-	case pgsession.EventBorrowTimeout:
+	case session.EventBorrowTimeout:
 		c.counts().borrowTimeouts++
 		err := c.target.group.LastDialError(c.pool)
 		log.Warn("Timed-out waiting to acquire database connection.", append(fields, zap.NamedError("last_dial_error", err))...)
-	case pgsession.EventCleanupFailed:
+	case session.EventCleanupFailed:
 		log.Warn("A database connection could not be cleaned after its client, and is closed.", fields...)
 	}
 }
@@ -408,11 +409,3 @@ func (c *client) Note(e pgsession.Event, detail string) {
 // mayTimeOut tells whether silence ends the session: not while the client waits
 // for the proxy or for the database.
 func (c *client) mayTimeOut() bool { return c.session.AwaitsClient() }
-
-// settingsKey is what the pool compares: nil for none.
-func settingsKey(s *pgsession.Settings) any {
-	if s == nil {
-		return nil
-	}
-	return s
-}

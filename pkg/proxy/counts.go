@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/rdsproxy/rdsproxy/pkg/session"
-	"github.com/rdsproxy/rdsproxy/pkg/session/pgsession"
 )
 
 // LatencyBounds are the upper bounds of the buckets of a Histogram; one more
@@ -86,7 +85,7 @@ type endpointCounts struct {
 	response, servers Latency
 }
 
-func (n *endpointCounts) served(tls int, w pgsession.Work) {
+func (n *endpointCounts) served(tls int, w session.Work) {
 	n.simple[tls] += uint64(w.Simple)
 	n.extended[tls] += uint64(w.Extended)
 	n.borrow.add(w.Waited)

@@ -12,8 +12,6 @@ import (
 
 	"github.com/rdsproxy/rdsproxy/pkg/netloop"
 	"github.com/rdsproxy/rdsproxy/pkg/pool"
-	"github.com/rdsproxy/rdsproxy/pkg/session/pgsession"
-	wire "github.com/rdsproxy/rdsproxy/pkg/wire/postgres"
 )
 
 // dbConn is one database connection on its worker: the Handler of its socket
@@ -22,7 +20,8 @@ type dbConn struct {
 	target   *TargetGroup
 	worker   *worker // where the socket lives
 	conn     *netloop.Conn
-	server   *pgsession.Server
+	server   server
+	shared   *poolShared
 	borrower *client // nil while idle or on its way
 	// heir is the client on another loop that waits for this connection to leave
 	// this one.
@@ -131,12 +130,10 @@ func (d *dbConn) shutdown() {
 		d.worker.closed(d)
 		return
 	}
-	d.conn.Write(terminateMessage)
+	d.conn.Write(d.target.engine.goodbye())
 	d.conn.ResumeRead()
 	d.conn.CloseAfterFlush(flushLimit)
 }
-
-var terminateMessage = wire.AppendTerminate(nil)
 
 // unsentRetry is how long a connection waits that cannot move because the kernel
 // has not taken all of its bytes, and unsentTries how often.
@@ -208,7 +205,7 @@ func (d *dbConn) handOver() {
 
 // release gives a connection that nobody uses any more back to the pool.
 func (w *worker) release(d *dbConn, reuse bool) {
-	d.entry.Settings = settingsKey(d.server.Applied())
+	d.entry.Settings = d.server.Key()
 	acts := d.target.group.Release(&d.entry, reuse && !d.unclear, w.now(), w.buffer())
 	w.carryOut(d.target, acts)
 }

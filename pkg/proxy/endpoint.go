@@ -6,12 +6,9 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"runtime/debug"
-	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -19,11 +16,7 @@ import (
 
 	"github.com/rdsproxy/rdsproxy/pkg/auth"
 	"github.com/rdsproxy/rdsproxy/pkg/netloop"
-	"github.com/rdsproxy/rdsproxy/pkg/pool"
 	"github.com/rdsproxy/rdsproxy/pkg/proxy/pglogin"
-	"github.com/rdsproxy/rdsproxy/pkg/session"
-	"github.com/rdsproxy/rdsproxy/pkg/session/pgsession"
-	wire "github.com/rdsproxy/rdsproxy/pkg/wire/postgres"
 )
 
 // KeepAlive are the settings of clients' sockets.
@@ -76,13 +69,6 @@ func setupFailures() *reasonCounts {
 		known = append(known, r.String())
 	}
 	return newReasonCounts(known...)
-}
-
-// dedicated is what a session needs of a connection that is started for it
-// alone.
-type dedicated struct {
-	settings    []wire.Setting
-	replication string
 }
 
 // AddEndpoint begins to accept clients.
@@ -189,118 +175,40 @@ func (e *Endpoint) login(nc net.Conn, s *Settings) {
 	}
 	ctx, stop := context.WithTimeout(p.mayLogIn, s.LoginTimeout)
 	defer stop()
-	l, err := pglogin.Serve(ctx, t, &pglogin.Config{TLS: o.TLS, RequireTLS: s.RequireTLS, Users: o.Users, UnknownMethod: o.UnknownMethod()})
+	v, err := o.Target.engine.greet(ctx, e, t, o, s)
 	if err != nil {
-		reason := pglogin.Disconnected
-		if le, ok := errors.AsType[*pglogin.Error](err); ok {
-			reason = le.Reason
-		}
-		e.failed.add(reason.String())
+		e.failed.add(failureOf(err))
 		e.log.Info("A client could not log in.", zap.Stringer("client", nc.RemoteAddr()), zap.Error(err))
 		return
 	}
-	if l.Kind == pglogin.Cancel {
-		e.cancel(ctx, l)
+	if v == nil {
 		return
 	}
 	if p.draining.Load() {
 		e.failed.add(failedDraining)
-		e.refuse(t, l, shutdownError)
+		v.turnAway(t, 0)
 		return
 	}
 	if loggedIn = p.admitted.loggedIn(s.MaxClients); !loggedIn {
 		e.failed.add(failedClients)
 		e.log.Warn("A client was refused: too many clients (see max_client_connections).", zap.Stringer("client", nc.RemoteAddr()))
-		e.refuse(t, l, wire.Fatal(wire.CodeTooManyConnections,
-			fmt.Sprintf("The maximum number of client connections to the proxy exceeded %d", s.MaxClients)))
+		v.turnAway(t, s.MaxClients)
 		return
 	}
 	e.succeeded.Add(1)
-	moved = e.open(t, l, o, s)
+	moved = v.enter(e, t, o, s)
 }
 
-// cancel carries out a cancel request. The answer to it is an orderly end.
-func (e *Endpoint) cancel(ctx context.Context, l *pglogin.Login) {
-	if e.proxy.cancels.cancel(ctx, l.CancelPID, l.CancelSecret) {
-		e.cancelsDelivered.Add(1)
-	} else {
-		e.cancelsUnknown.Add(1)
-	}
-	if l.TLS != nil {
-		_ = l.TLS.Close()
-	}
+// connected notes that a client is let in.
+func (e *Endpoint) connected(t *netloop.Transport, c *client, user, database string, encrypted bool) {
+	e.log.Info("A new client connected.", zap.Stringer("client", t.RemoteAddr()), zap.String("user", user),
+		zap.String("database", database), zap.Uint32("client_connection", c.pid), zap.Bool("tls", encrypted))
 }
 
-// refuse tells a client that has logged in why it has to go.
-func (e *Endpoint) refuse(t *netloop.Transport, l *pglogin.Login, why *wire.Error) {
-	var nc net.Conn = t
-	if l.TLS != nil {
-		nc = l.TLS
+// failureOf is why a login has failed.
+func failureOf(err error) string {
+	if e, ok := errors.AsType[*pglogin.Error](err); ok {
+		return e.Reason.String()
 	}
-	_ = nc.SetDeadline(time.Now().Add(flushLimit))
-	_, _ = nc.Write(wire.AppendErrorResponse(nil, why))
-	if l.TLS != nil {
-		_ = l.TLS.CloseWrite()
-	}
-}
-
-// open moves the client to a loop; false if that has ended.
-func (e *Endpoint) open(t *netloop.Transport, l *pglogin.Login, o *EndpointOptions, s *Settings) bool {
-	p := e.proxy
-	key := pool.Key{User: l.User, Database: l.Database}
-	shared := o.Target.sharedFor(key)
-	w := p.workerFor(-1)
-	c := &client{
-		worker: w, endpoint: e, target: o.Target, pool: o.Target.group.Pool(key),
-		pid: p.cancels.reserve(), secret: newSecret(l.ProtocolMinor),
-	}
-	so := p.sessionOptions(o.Target, s)
-	so.Host, so.Shared = c, shared
-	so.PID, so.Secret = c.pid, c.secret
-	so.Dedicated = o.Target.dedicatedPins(l)
-	if so.Dedicated != 0 {
-		c.waiter.Dedicated = true
-		c.waiter.Params = &dedicated{settings: l.Settings, replication: l.Replication}
-	} else {
-		so.Settings = shared.Settings(settingsOf(l.Settings))
-	}
-	e.log.Info("A new client connected.", zap.Stringer("client", t.RemoteAddr()), zap.String("user", l.User),
-		zap.String("database", l.Database), zap.Uint32("client_connection", c.pid), zap.Bool("tls", l.TLS != nil))
-	if !w.loop.Post(func() { c.attach(t, l.TLS, so) }) {
-		p.cancels.remove(c.pid)
-		return false
-	}
-	return true
-}
-
-func settingsOf(list []wire.Setting) []pgsession.Setting {
-	out := make([]pgsession.Setting, len(list))
-	for i, s := range list {
-		out[i] = pgsession.Setting{Name: s.Name, Value: s.Value}
-	}
-	return out
-}
-
-// startupOnly are the parameters that can only be set when a connection starts
-// (PostgreSQL: context "backend" and "superuser-backend"), as far as they are
-// known before the database was asked.
-var startupOnly = []string{
-	"ignore_system_indexes", "post_auth_delay", "log_connections", "log_disconnections",
-	"jit_debugging_support", "jit_profiling_support", "local_preload_libraries",
-}
-
-// dedicatedPins tells whether a client needs a connection that is started for
-// it alone.
-func (t *TargetGroup) dedicatedPins(l *pglogin.Login) (pins session.Pins) {
-	if l.Replication != "" {
-		return session.PinReplication
-	}
-	facts := t.knownFacts()
-	for _, s := range l.Settings {
-		is := func(name string) bool { return strings.EqualFold(name, s.Name) }
-		if slices.ContainsFunc(startupOnly, is) || facts != nil && slices.ContainsFunc(facts.BackendSettings, is) {
-			pins |= session.PinStartupParameter
-		}
-	}
-	return pins
+	return pglogin.Disconnected.String()
 }

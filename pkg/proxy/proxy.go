@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-
-	"github.com/rdsproxy/rdsproxy/pkg/session/pgsession"
 )
 
 // Options are what a Proxy is made with, for its whole life.
@@ -173,7 +171,7 @@ func (p *Proxy) forEachClient(f func(*client)) {
 
 // endClients tells all clients to go, now.
 func (p *Proxy) endClients() {
-	p.forEachClient(func(c *client) { c.do(func() { c.end(ClosedDrain, shutdownError) }) })
+	p.forEachClient(func(c *client) { c.do(func() { c.end(ClosedDrain) }) })
 }
 
 // closeLimit is how long Close waits for sessions to clean up, and for the
@@ -204,9 +202,4 @@ func (p *Proxy) Close() {
 	p.loops.Wait()
 	p.background.close()
 	p.logins.Wait()
-}
-
-// sessionOptions are those of a new session.
-func (p *Proxy) sessionOptions(t *TargetGroup, s *Settings) pgsession.Options {
-	return pgsession.Options{BorrowTimeout: t.borrowTimeout(), CleanupTimeout: s.CleanupTimeout}
 }

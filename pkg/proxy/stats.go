@@ -172,7 +172,7 @@ func (t *TargetGroup) stats(n *targetCounts) TargetStats {
 	}
 	s.LastError = s.Pool.DialError
 	if facts := t.knownFacts(); facts != nil {
-		s.MaxConnections = facts.MaxConnections
+		s.MaxConnections = facts.maxConnections
 	}
 	s.Available = s.LastError == nil
 	return s

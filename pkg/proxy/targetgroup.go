@@ -18,22 +18,11 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/rdsproxy/rdsproxy/pkg/netloop"
 	"github.com/rdsproxy/rdsproxy/pkg/pool"
-	"github.com/rdsproxy/rdsproxy/pkg/session/pgsession"
-	"github.com/rdsproxy/rdsproxy/pkg/target"
-	wire "github.com/rdsproxy/rdsproxy/pkg/wire/postgres"
 )
 
 // cancelLimit bounds the delivery of one cancel request.
 const cancelLimit = 10 * time.Second
-
-// Dialer opens connections to the target: *target.Dialer.
-type Dialer interface {
-	Dial(ctx context.Context, r target.Request) (*target.Established, error)
-	Cancel(ctx context.Context, pid uint32, secret []byte) error
-	Facts(ctx context.Context, r target.Request) (target.Facts, error)
-}
 
 // Passwords gives the password with which the proxy logs in as user.
 type Passwords func(ctx context.Context, user string) (string, error)
@@ -41,7 +30,8 @@ type Passwords func(ctx context.Context, user string) (string, error)
 // TargetOptions are the settings of a target group. All of them may change
 // while it is in use.
 type TargetOptions struct {
-	Name   string
+	Name string
+	// Dialer is for PostgreSQL.
 	Dialer Dialer
 	// MaxConnections replaces the max_connections that the database reports; 0
 	// asks the database.
@@ -73,7 +63,9 @@ type TargetGroup struct {
 	index int // among the proxy's target groups
 	log   *zap.Logger
 	group *pool.Group
-	opts  atomic.Pointer[TargetOptions]
+	// engine is chosen once.
+	engine engine
+	opts   atomic.Pointer[TargetOptions]
 
 	// limits is held while the pool's options are computed and set, so that of
 	// two changes the later one counts. stopped: there is to be no connection.
@@ -84,10 +76,10 @@ type TargetGroup struct {
 	// shared has what sessions of one user and database share for as long as
 	// there is a session or a connection: a client may name any number of
 	// databases.
-	shared map[pool.Key]weak.Pointer[pgsession.Shared]
+	shared map[pool.Key]weak.Pointer[poolShared]
 	// facts is what the database said of itself; nil until it was reached. fresh:
 	// it has not been unreachable or replaced since.
-	facts *target.Facts
+	facts *facts
 	fresh bool
 
 	ticking sync.Mutex
@@ -112,8 +104,9 @@ func newTargetGroup(p *Proxy, o TargetOptions, index int) *TargetGroup {
 	t := &TargetGroup{
 		proxy: p, name: o.Name, index: index, log: p.log.With(zap.String("target_group", o.Name)),
 		failed: newReasonCounts(failedNoCredentials, failedRefused, failedTimeout, failedUnreachable),
-		shared: make(map[pool.Key]weak.Pointer[pgsession.Shared]),
+		shared: make(map[pool.Key]weak.Pointer[poolShared]),
 	}
+	t.engine = engineFor(&o)
 	t.opts.Store(&o)
 	t.group = pool.NewGroup(t.poolOptions(&o))
 	t.tick = time.AfterFunc(time.Hour, t.onTick)
@@ -126,7 +119,7 @@ func newTargetGroup(p *Proxy, o TargetOptions, index int) *TargetGroup {
 func (t *TargetGroup) poolOptions(o *TargetOptions) pool.Options {
 	most, budget := o.MaxConnections, 1
 	if facts := t.knownFacts(); most == 0 && facts != nil {
-		most = facts.MaxConnections
+		most = facts.maxConnections
 	}
 	switch {
 	case t.stopped:
@@ -157,7 +150,7 @@ func (t *TargetGroup) setLimits() {
 	t.carryOutAll(acts)
 }
 
-func (t *TargetGroup) knownFacts() *target.Facts {
+func (t *TargetGroup) knownFacts() *facts {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.facts
@@ -191,13 +184,13 @@ func (t *TargetGroup) retire() {
 }
 
 // sharedFor gives what the sessions of one user and database share.
-func (t *TargetGroup) sharedFor(k pool.Key) *pgsession.Shared {
+func (t *TargetGroup) sharedFor(k pool.Key) *poolShared {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if sh := t.shared[k].Value(); sh != nil {
 		return sh
 	}
-	sh := pgsession.NewShared(t.opts.Load().MaxStatements)
+	sh := &poolShared{t.engine.newShared(t.opts.Load())}
 	t.shared[k] = weak.Make(sh)
 	runtime.AddCleanup(sh, t.forgetShared, k)
 	return sh
@@ -212,10 +205,10 @@ func (t *TargetGroup) forgetShared(k pool.Key) {
 	}
 }
 
-func (t *TargetGroup) allShared() []*pgsession.Shared {
+func (t *TargetGroup) allShared() []*poolShared {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var list []*pgsession.Shared
+	var list []*poolShared
 	for _, p := range t.shared {
 		if sh := p.Value(); sh != nil {
 			list = append(list, sh)
@@ -289,14 +282,14 @@ func (t *TargetGroup) dial(d *pool.DialAttempt) {
 	ctx, stop := context.WithTimeout(t.proxy.mayDial, o.ConnectTimeout)
 	defer stop()
 	key := d.Pool.Key()
-	est, err := t.open(ctx, o, key, d)
+	l, err := t.open(ctx, o, key, d)
 	if err != nil {
-		t.failed.add(failureReason(ctx, err))
+		t.failed.add(t.failureReason(ctx, err))
 		if t.proxy.mayDial.Err() == nil {
 			t.log.Warn("A database connection could not be opened.",
 				zap.String("user", key.User), zap.String("database", key.Database), zap.Error(err))
 		}
-		permanent := isPermanent(err)
+		permanent := t.isPermanent(err)
 		if !permanent {
 			t.doubtFacts()
 		}
@@ -305,16 +298,14 @@ func (t *TargetGroup) dial(d *pool.DialAttempt) {
 	}
 	t.opened.Add(1)
 	w := t.proxy.workerFor(d.Loop)
-	tc, encrypted := est.Conn.(*tls.Conn)
-	db := &dbConn{target: t, worker: w, pid: est.PID, secret: est.SecretKey, tls: encrypted}
+	tc, encrypted := l.conn.(*tls.Conn)
+	db := &dbConn{target: t, worker: w, shared: t.sharedFor(key), pid: l.pid, secret: l.secret, tls: encrypted}
 	db.entry.Owner = db
-	db.server = pgsession.NewServer(t.sharedFor(key), pgsession.NewParams(est.Params), !d.Dedicated)
-	db.server.InitQuery, db.server.MaxStatements = o.InitQuery, max(1, o.MaxStatements)
-	transport := est.Wrapped.(*netloop.Transport)
+	db.server = t.engine.newServer(db.shared.shared, &l, o, d)
 	posted := w.loop.Post(func() {
-		if err := db.attach(transport, tc); err != nil {
+		if err := db.attach(l.transport, tc); err != nil {
 			t.log.Warn("A database connection could not be moved to its event loop.", zap.Error(err))
-			_ = transport.Close()
+			_ = l.transport.Close()
 			w.carryOut(t, t.group.Dialed(d, nil, err, false, w.now(), w.buffer()))
 			return
 		}
@@ -322,18 +313,18 @@ func (t *TargetGroup) dial(d *pool.DialAttempt) {
 		w.carryOut(t, t.group.Dialed(d, &db.entry, nil, false, w.now(), w.buffer()))
 	})
 	if !posted {
-		farewell(est.Conn)
+		t.farewell(l.conn)
 	}
 }
 
 // farewell ends a connection that has come too late.
-func farewell(nc net.Conn) {
+func (t *TargetGroup) farewell(nc net.Conn) {
 	_ = nc.SetDeadline(time.Now().Add(flushLimit))
-	_, _ = nc.Write(terminateMessage)
+	_, _ = nc.Write(t.engine.goodbye())
 	_ = nc.Close()
 }
 
-func (t *TargetGroup) open(ctx context.Context, o *TargetOptions, key pool.Key, d *pool.DialAttempt) (est *target.Established, err error) {
+func (t *TargetGroup) open(ctx context.Context, o *TargetOptions, key pool.Key, d *pool.DialAttempt) (l link, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			t.proxy.panicked("panic while a database connection was opened; only those who wait for it are affected", v, debug.Stack())
@@ -343,30 +334,27 @@ func (t *TargetGroup) open(ctx context.Context, o *TargetOptions, key pool.Key, 
 	t.requests[o.tls()].Add(1)
 	password, err := o.Passwords(ctx, key.User)
 	if err != nil {
-		return nil, &noCredentialsError{key.User, err}
+		return link{}, &noCredentialsError{key.User, err}
 	}
-	r := target.Request{User: key.User, Password: password, Database: key.Database}
-	if err := t.learn(ctx, o, r); err != nil {
-		return nil, err
+	if err := t.learn(ctx, o, key, password); err != nil {
+		return link{}, err
 	}
-	if p, ok := d.Params.(*dedicated); ok {
-		r.Params, r.Replication = p.settings, p.replication
-	}
-	return o.Dialer.Dial(ctx, r)
+	return t.engine.dial(ctx, o, key, password, d)
 }
 
 // isPermanent tells whether trying again is useless until somebody has changed
 // something.
-func isPermanent(err error) bool {
+func (t *TargetGroup) isPermanent(err error) bool {
 	_, none := errors.AsType[*noCredentialsError](err)
-	return none || target.Permanent(err)
+	_, permanent := t.engine.refusal(err)
+	return none || permanent
 }
 
-func failureReason(ctx context.Context, err error) string {
+func (t *TargetGroup) failureReason(ctx context.Context, err error) string {
 	if _, ok := errors.AsType[*noCredentialsError](err); ok {
 		return failedNoCredentials
 	}
-	if _, ok := target.ServerError(err); ok {
+	if own, _ := t.engine.refusal(err); own {
 		return failedRefused
 	}
 	if ctx.Err() != nil {
@@ -376,29 +364,29 @@ func failureReason(ctx context.Context, err error) string {
 }
 
 // learn asks the database for its limits, unless that is known.
-func (t *TargetGroup) learn(ctx context.Context, o *TargetOptions, r target.Request) error {
+func (t *TargetGroup) learn(ctx context.Context, o *TargetOptions, key pool.Key, password string) error {
 	t.mu.Lock()
 	fresh := t.fresh
 	t.mu.Unlock()
 	if fresh {
 		return nil
 	}
-	f, err := o.Dialer.Facts(ctx, r)
+	f, err := t.engine.learn(ctx, o, key, password)
 	if err != nil {
 		return err
 	}
 	t.mu.Lock()
 	t.facts, t.fresh = &f, true
 	t.mu.Unlock()
-	t.log.Info("The database was reached.", zap.String("version", f.ServerVersion),
-		zap.Int("max_connections", f.MaxConnections), zap.Bool("in_recovery", f.InRecovery))
+	t.log.Info("The database was reached.", zap.String("version", f.version),
+		zap.Int("max_connections", f.maxConnections), zap.Bool("read_only", f.readOnly))
 	t.setLimits()
 	return nil
 }
 
-// cancel delivers a cancel request and returns when the server has acted on it.
-// It returns false if the server may do so later.
-func (t *TargetGroup) cancel(pid uint32, secret []byte) (over bool) {
+// cancel has the database cancel what runs on a connection, and returns when that
+// has had its effect. It returns false if it may have one later.
+func (t *TargetGroup) cancel(db *dbConn) (over bool) {
 	defer func() {
 		if v := recover(); v != nil {
 			t.proxy.panicked("panic while a cancel request was delivered", v, debug.Stack())
@@ -406,13 +394,12 @@ func (t *TargetGroup) cancel(pid uint32, secret []byte) (over bool) {
 	}()
 	ctx, stop := context.WithTimeout(t.proxy.ctx, cancelLimit)
 	defer stop()
-	err := t.opts.Load().Dialer.Cancel(ctx, pid, secret)
+	sent, err := t.engine.cancel(ctx, t.opts.Load(), db)
 	if err == nil {
 		return true
 	}
 	t.log.Warn("A cancel request could not be delivered to the database.", zap.Error(err))
-	e, ok := errors.AsType[*target.Error](err)
-	return ok && e.Stage != target.StageCancel // the request was not sent
+	return !sent
 }
 
 // noCredentialsError: there is no password to log in to the database with.
@@ -426,29 +413,6 @@ func (e *noCredentialsError) Error() string {
 }
 
 func (e *noCredentialsError) Unwrap() error { return e.err }
-
-// clientError is what a client is told when it gets no connection.
-func (t *TargetGroup) clientError(_ *pool.Pool, err error) *wire.Error {
-	if none, ok := errors.AsType[*noCredentialsError](err); ok {
-		return wire.Fatal(wire.CodeInvalidAuthorization, fmt.Sprintf(
-			"This RDS proxy has no credentials for the role %s. Check the credentials for this role and try again.", none.user))
-	}
-	if errors.Is(err, pool.ErrNoneReady) {
-		return &wire.Error{
-			Severity: wire.SeverityError, Code: wire.CodeTooManyConnections,
-			Message: "Timed-out waiting to acquire database connection.",
-			Detail:  "No database connection is ready, and connection_borrow_timeout is 0.",
-		}
-	}
-	if e, ok := target.ServerError(err); ok && e.Code != wire.CodeInvalidPassword && e.Code != wire.CodeInvalidAuthorization {
-		return &wire.Error{Severity: wire.SeverityError, Code: e.Code, Message: e.Message, Detail: e.Detail, Hint: e.Hint}
-	}
-	return &wire.Error{
-		Severity: wire.SeverityError, Code: wire.CodeConnectionFailure,
-		Message: "the proxy could not log in to the database",
-		Hint:    "The proxy's log tells why.",
-	}
-}
 
 // shutdown closes all connections in order: idle ones now, the others are
 // closed by their sessions' end.

@@ -12,9 +12,6 @@ import (
 
 	"github.com/rdsproxy/rdsproxy/pkg/netloop"
 	"github.com/rdsproxy/rdsproxy/pkg/pool"
-	wire "github.com/rdsproxy/rdsproxy/pkg/wire/postgres"
-
-	"github.com/rdsproxy/rdsproxy/pkg/session/pgsession"
 )
 
 // sweepEvery is how often a worker looks for clients that were idle for longer
@@ -125,7 +122,7 @@ func (w *worker) sweepIdle() {
 		if c.conn == nil || now-c.lastActive < limit || !c.mayTimeOut() {
 			continue
 		}
-		c.do(func() { c.end(ClosedIdle, pgsession.IdleTimeoutError) })
+		c.do(func() { c.end(ClosedIdle) })
 	}
 }
 
@@ -144,5 +141,3 @@ func (w *worker) on(here *worker, f func()) {
 	}
 	w.loop.Post(f)
 }
-
-var shutdownError = wire.Fatal(wire.CodeAdminShutdown, "terminating connection due to administrator command")

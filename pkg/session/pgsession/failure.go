@@ -233,7 +233,7 @@ func (s *Session) undefine(e *entry) {
 // serverFatal passes on the last words of a database connection, shortened if
 // they are very long.
 func (s *Session) serverFatal(p []byte, total int, e *wire.Error) int {
-	s.host.Note(EventServerLost, e.Code)
+	s.host.Note(session.EventServerLost, e.Code)
 	if s.taking && s.state == replaying && s.welcomed {
 		s.release(false)
 		s.fail(connectionLostError)
@@ -258,7 +258,7 @@ func (s *Session) ServerGone() {
 	}
 	if s.taking && s.state == replaying && s.welcomed {
 		s.srv = nil
-		s.host.Note(EventServerLost, "connection closed")
+		s.host.Note(session.EventServerLost, "connection closed")
 		s.fail(connectionLostError)
 		return
 	}
@@ -271,7 +271,7 @@ func (s *Session) ServerGone() {
 		return
 	}
 	s.state = closed
-	s.host.Note(EventServerLost, "connection closed")
+	s.host.Note(session.EventServerLost, "connection closed")
 	if speak && !midMessage {
 		s.host.ToClient(wire.AppendErrorResponse(nil, wire.Fatal(wire.CodeConnectionFailure,
 			"the database connection was closed")))
@@ -302,7 +302,7 @@ func (s *Session) unexpected(typ byte) int {
 // serverFault ends session and connection: from here on it is not known which
 // reply belongs to whom.
 func (s *Session) serverFault(what string) {
-	s.host.Note(EventServerProtocol, what)
+	s.host.Note(session.EventServerProtocol, what)
 	if (s.state == active || s.state == replaying) && !s.midMessage() {
 		s.host.ToClient(wire.AppendErrorResponse(nil, wire.Fatal(wire.CodeProtocolViolation,
 			"the database broke the protocol: "+what)))
@@ -312,7 +312,7 @@ func (s *Session) serverFault(what string) {
 
 // protocolError ends a session whose client broke the protocol.
 func (s *Session) protocolError(what string) {
-	s.host.Note(EventClientProtocol, what)
+	s.host.Note(session.EventClientProtocol, what)
 	s.terminate(wire.Fatal(wire.CodeProtocolViolation, what))
 }
 
@@ -420,7 +420,7 @@ func (s *Session) replayed(failed bool) {
 		}
 		return
 	}
-	s.host.Note(EventReplayFailed, "")
+	s.host.Note(session.EventReplayFailed, "")
 	failure := s.failure
 	s.failure = nil
 	taking := s.taking

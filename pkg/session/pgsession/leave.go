@@ -21,10 +21,10 @@ func (s *Session) TimeUp() {
 	switch s.state {
 	case waiting:
 		s.host.CancelBorrow()
-		s.host.Note(EventBorrowTimeout, "")
+		s.host.Note(session.EventBorrowTimeout, "")
 		s.fail(borrowTimeoutError)
 	case leaving:
-		s.host.Note(EventCleanupFailed, "time-out")
+		s.host.Note(session.EventCleanupFailed, "time-out")
 		s.abandon()
 	}
 }
@@ -164,7 +164,7 @@ func (s *Session) reset(sql string) {
 // cleaned ends one step of the clean-up.
 func (s *Session) cleaned(failed bool) {
 	if failed || s.srv.tx != 'I' {
-		s.host.Note(EventCleanupFailed, "refused")
+		s.host.Note(session.EventCleanupFailed, "refused")
 		s.srv.doubt = true
 	} else if s.resetting {
 		s.srv.applied, s.srv.reset = nil, false

@@ -193,3 +193,6 @@ func (srv *Server) uncertainStatement(st Statement) bool {
 	pr := srv.prepared.get(st)
 	return pr != nil && srv.uncertain(pr.since)
 }
+
+// Key is Applied in the form that the pool compares.
+func (srv *Server) Key() any { return srv.Applied().Key() }

@@ -115,7 +115,7 @@ type Session struct {
 	// failure answers the next request in place of the server.
 	failure []byte
 	// work is what was done since the connection was granted.
-	work Work
+	work session.Work
 
 	borrowTimeout  time.Duration
 	cleanupTimeout time.Duration
@@ -223,7 +223,7 @@ func (s *Session) bind(srv *Server) bool {
 	s.closing = false
 	s.local, s.localSince = 0, 0
 	s.granted = s.host.Now()
-	s.work = Work{}
+	s.work = session.Work{}
 	if s.pins&session.PinReplication != 0 {
 		s.state = relaying
 		s.welcomeFrom(srv)

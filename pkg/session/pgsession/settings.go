@@ -127,3 +127,11 @@ func appendParameterName(dst []byte, name string) []byte {
 	}
 	return dst
 }
+
+// Key is s in the form that the pool compares: nil for the empty list.
+func (s *Settings) Key() any {
+	if s == nil {
+		return nil
+	}
+	return s
+}

@@ -396,7 +396,7 @@ func (c *fakeClient) Pinned(p session.Pins) { c.w.note("%s is pinned: %s", c.nam
 func (c *fakeClient) Unpinned() { c.w.note("%s is not pinned any more", c.name) }
 
 // Served implements Host.
-func (c *fakeClient) Served(Work) {}
+func (c *fakeClient) Served(session.Work) {}
 
 // Note implements Host.
-func (c *fakeClient) Note(e Event, detail string) { c.w.note("%s notes %d %s", c.name, e, detail) }
+func (c *fakeClient) Note(e session.Event, detail string) { c.w.note("%s notes %d %s", c.name, e, detail) }
