@@ -45,7 +45,11 @@ func Run(ctx context.Context, opts Options) error {
 	if err := netloop.ScheduleInBatches(); err != nil {
 		log.Debug("The process is scheduled like any other.", zap.Error(err))
 	}
-	g, err := build(cfg, opts, log, level)
+	warnOfFiles(cfg, log)
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP) // from now on: by default it ends the process
+	defer signal.Stop(hup)
+	g, err := build(ctx, cfg, opts, log, level)
 	if err != nil {
 		return err
 	}
@@ -55,7 +59,7 @@ func Run(ctx context.Context, opts Options) error {
 	addActor(&group, func(ctx context.Context) error { g.store.Run(ctx); return nil })
 	addActor(&group, func(ctx context.Context) error { return g.users.watch(ctx, g.authList) })
 	addActor(&group, func(ctx context.Context) error { g.followCertificates(ctx); return nil })
-	addActor(&group, g.reloadOnSignal)
+	addActor(&group, func(ctx context.Context) error { return g.reloadOn(ctx, hup) })
 	addActor(&group, g.serveAdmin)
 	serving, stopServing := context.WithCancel(ctx)
 	group.Add(func() error {
@@ -71,6 +75,19 @@ func Run(ctx context.Context, opts Options) error {
 	err = group.Run()
 	log.Info("rdsproxy ends.", zap.Error(err))
 	return err
+}
+
+// spareFiles are for database connections, files and all else but clients.
+const spareFiles = 200
+
+// warnOfFiles says so if the system does not let in as many clients as are wanted:
+// with no file left nobody gets in, and no database connection can be opened.
+func warnOfFiles(cfg *config.Config, log *zap.Logger) {
+	need := uint64(cfg.MaxClientConnections) + uint64(cfg.MaxUnauthenticatedConnections) + spareFiles
+	if most, known := fileLimit(); known && most < need {
+		log.Warn("The process may have too few files open for its clients: raise the limit (ulimit -n, LimitNOFILE), or lower max_client_connections.",
+			zap.Uint64("limit", most), zap.Uint64("needed", need))
+	}
 }
 
 // addActor runs f until another actor ends.

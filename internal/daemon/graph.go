@@ -4,9 +4,9 @@ package daemon
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,17 +31,23 @@ type graph struct {
 	store   *secret.FileStore
 	users   *users
 	proxy   *proxy.Proxy
-	targets []*targetGroup
-	points  []*endpoint
+
+	// changing is held while the parts below are opened or changed. The lists
+	// themselves stay as they were built.
+	changing sync.Mutex
+	targets  []*targetGroup
+	points   []*endpoint
 }
 
 type targetGroup struct {
 	conf  config.TargetGroup
+	ca    []byte // what the CA file contained
 	group *proxy.TargetGroup
 }
 
 type endpoint struct {
-	name        string
+	conf        config.Endpoint
+	target      *proxy.TargetGroup
 	certificate certificate
 	running     *proxy.Endpoint // nil before listen
 }
@@ -50,33 +56,44 @@ func (g *graph) config() *config.Config  { return g.conf.Load() }
 func (g *graph) authList() []config.Auth { return g.config().Auth }
 
 // build makes all parts; nothing listens yet.
-func build(cfg *config.Config, opts Options, log *zap.Logger, level zap.AtomicLevel) (*graph, error) {
+func build(ctx context.Context, cfg *config.Config, opts Options, log *zap.Logger, level zap.AtomicLevel) (*graph, error) {
 	g := &graph{opts: opts, log: log, level: level}
 	g.conf.Store(cfg)
 	g.reloads.done(nil)
 	g.store = secret.NewFileStore(secret.FileOptions{Log: log})
 	g.users = newUsers(g.store, log)
-	g.users.set(context.Background(), cfg.Auth) // files only, at the start of the process
-	for _, e := range cfg.Endpoints {
-		p := &endpoint{name: e.Name}
-		if err := p.certificate.set(e.TLS); err != nil {
-			return nil, fmt.Errorf("endpoints[%s].%w", e.Name, err)
-		}
-		g.points = append(g.points, p)
-	}
+	g.users.refresh(ctx, g.authList)
 	var err error
 	if g.proxy, err = proxy.New(proxy.Options{Loops: cfg.Loops, Log: log}, proxySettings(cfg)); err != nil {
 		return nil, err
 	}
-	for _, t := range cfg.TargetGroups {
-		o, err := g.targetOptions(t)
-		if err != nil {
-			g.proxy.Close()
-			return nil, fmt.Errorf("target_groups[%s].%w", t.Name, err)
-		}
-		g.targets = append(g.targets, &targetGroup{conf: t, group: g.proxy.AddTargetGroup(o)})
+	if err := g.buildParts(cfg); err != nil {
+		g.proxy.Close()
+		return nil, err
 	}
 	return g, nil
+}
+
+func (g *graph) buildParts(cfg *config.Config) error {
+	groups := make(map[string]*proxy.TargetGroup)
+	for _, conf := range cfg.TargetGroups {
+		o, ca, err := g.targetOptions(conf)
+		if err != nil {
+			return fmt.Errorf("target_groups[%s].%w", conf.Name, err)
+		}
+		groups[conf.Name] = g.proxy.AddTargetGroup(o)
+		g.targets = append(g.targets, &targetGroup{conf, ca, groups[conf.Name]})
+	}
+	for _, conf := range cfg.Endpoints {
+		l, err := loadCertificate(conf.TLS)
+		if err != nil {
+			return fmt.Errorf("endpoints[%s].%w", conf.Name, err)
+		}
+		p := &endpoint{conf: conf, target: groups[conf.TargetGroup]}
+		p.certificate.install(l)
+		g.points = append(g.points, p)
+	}
+	return nil
 }
 
 func proxySettings(cfg *config.Config) proxy.Settings {
@@ -88,11 +105,11 @@ func proxySettings(cfg *config.Config) proxy.Settings {
 }
 
 // targetOptions turns a target group's configuration into what the proxy needs.
-// It reads the CA file.
-func (g *graph) targetOptions(t config.TargetGroup) (proxy.TargetOptions, error) {
-	dialer, err := newDialer(t)
+// It reads the CA file, and also gives what that contains.
+func (g *graph) targetOptions(t config.TargetGroup) (o proxy.TargetOptions, ca []byte, err error) {
+	dialer, ca, err := newDialer(t)
 	if err != nil {
-		return proxy.TargetOptions{}, err
+		return o, nil, err
 	}
 	return proxy.TargetOptions{
 		Name: t.Name, Dialer: dialer,
@@ -102,111 +119,40 @@ func (g *graph) targetOptions(t config.TargetGroup) (proxy.TargetOptions, error)
 		MaxLifetime: t.MaxConnectionLifetime, IdleTimeout: t.IdleConnectionTimeout,
 		MaxStatements: t.MaxPreparedStatements, Passwords: g.users.password,
 		TLS: t.TLS.Mode != config.TLSDisable, InitQuery: t.InitQuery != "",
-	}, nil
+	}, ca, nil
 }
 
-func (g *graph) endpointOptions(e config.Endpoint, p *endpoint) proxy.EndpointOptions {
-	o := proxy.EndpointOptions{
-		Name: e.Name, Users: g.users, UnknownMethod: g.users.usualMethod,
-		TLS: func() *tls.Config { return p.certificate.current.Load() },
+func (g *graph) endpointOptions(p *endpoint) proxy.EndpointOptions {
+	return proxy.EndpointOptions{
+		Name: p.conf.Name, Target: p.target, Users: g.users, UnknownMethod: g.users.usualMethod,
+		TLS: p.certificate.current.Load,
 		KeepAlive: proxy.KeepAlive{
-			Idle: e.TCP.KeepaliveIdle, Interval: e.TCP.KeepaliveInterval, Count: e.TCP.KeepaliveCount,
-			UserTimeout: e.TCP.UserTimeout,
+			Idle: p.conf.TCP.KeepaliveIdle, Interval: p.conf.TCP.KeepaliveInterval, Count: p.conf.TCP.KeepaliveCount,
+			UserTimeout: p.conf.TCP.UserTimeout,
 		},
 	}
-	for _, t := range g.targets {
-		if t.conf.Name == e.TargetGroup {
-			o.Target = t.group
-		}
-	}
-	return o
 }
 
 // listen opens all endpoints, or none.
 func (g *graph) listen(ctx context.Context) error {
-	cfg := g.config()
+	g.changing.Lock()
+	defer g.changing.Unlock()
 	var listeners []net.Listener
-	for _, e := range cfg.Endpoints {
-		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", e.Listen)
+	for _, p := range g.points {
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", p.conf.Listen)
 		if err != nil {
 			for _, open := range listeners {
 				_ = open.Close()
 			}
-			return fmt.Errorf("endpoints[%s].listen: %w", e.Name, err)
+			return fmt.Errorf("endpoints[%s].listen: %w", p.conf.Name, err)
 		}
 		listeners = append(listeners, l)
 	}
-	for i, e := range cfg.Endpoints {
-		p := g.points[i]
-		p.running = g.proxy.AddEndpoint(listeners[i], g.endpointOptions(e, p))
-		g.log.Info("The endpoint is open.", zap.String("endpoint", e.Name), zap.Stringer("listen", listeners[i].Addr()))
-	}
-	return nil
-}
-
-// apply puts a new configuration in force. It prepares everything that can fail
-// before it changes anything.
-func (g *graph) apply(ctx context.Context, next *config.Config) error {
-	old := g.config()
-	options := make([]proxy.TargetOptions, len(g.targets))
-	confs := make([]config.TargetGroup, len(g.targets))
-	for i, t := range g.targets {
-		conf, ok := next.TargetGroup(t.conf.Name)
-		if !ok {
-			conf = t.conf // waits for a restart
-		}
-		conf.Writer, conf.Engine = t.conf.Writer, t.conf.Engine
-		o, err := g.targetOptions(conf)
-		if err != nil {
-			return fmt.Errorf("target_groups[%s].%w", conf.Name, err)
-		}
-		options[i], confs[i] = o, conf
-	}
-	certs := make([]certificate, len(g.points))
 	for i, p := range g.points {
-		if e, ok := endpointNamed(next, p.name); ok {
-			if err := certs[i].set(e.TLS); err != nil {
-				return fmt.Errorf("endpoints[%s].%w", e.Name, err)
-			}
-		}
+		p.running = g.proxy.AddEndpoint(listeners[i], g.endpointOptions(p))
+		g.log.Info("The endpoint is open.", zap.String("endpoint", p.conf.Name), zap.Stringer("listen", listeners[i].Addr()))
 	}
-	g.warnOfRestart(old, next)
-	g.conf.Store(next)
-	g.level.SetLevel(zapLevel(next.Log.Level))
-	g.users.set(ctx, next.Auth)
-	for i, t := range g.targets {
-		retire := confs[i].TLS != t.conf.TLS || confs[i].InitQuery != t.conf.InitQuery
-		t.conf = confs[i]
-		t.group.Update(options[i], retire)
-	}
-	for _, p := range g.points {
-		if e, ok := endpointNamed(next, p.name); ok {
-			if err := p.certificate.set(e.TLS); err != nil {
-				g.log.Error("The certificate changed while it was being loaded.", zap.Error(err))
-			}
-			if p.running != nil {
-				e.TargetGroup = targetOf(old, p.name)
-				p.running.Update(g.endpointOptions(e, p))
-			}
-		}
-	}
-	g.proxy.SetSettings(proxySettings(next))
 	return nil
-}
-
-func endpointNamed(cfg *config.Config, name string) (config.Endpoint, bool) {
-	for _, e := range cfg.Endpoints {
-		if e.Name == name {
-			return e, true
-		}
-	}
-	return config.Endpoint{}, false
-}
-
-// targetOf is the target group that an endpoint has had since the start.
-func targetOf(cfg *config.Config, name string) string {
-	e, _ := endpointNamed(cfg, name)
-	return e.TargetGroup
 }
 
 // followCertificates keeps the certificates up to date until ctx ends.

@@ -3,11 +3,12 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"os"
-	"os/signal"
+	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -37,11 +38,8 @@ func (r *reloads) last() admin.Reload {
 	return r.info
 }
 
-// reloadOnSignal reads the configuration again at each SIGHUP, until ctx ends.
-func (g *graph) reloadOnSignal(ctx context.Context) error {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
+// reloadOn reads the configuration again at each signal, until ctx ends.
+func (g *graph) reloadOn(ctx context.Context, hup <-chan os.Signal) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -66,9 +64,77 @@ func (g *graph) reload(ctx context.Context) {
 	g.log.Info("The new configuration is in force.")
 }
 
-// warnOfRestart names the changed settings that a reload cannot carry out.
-func (g *graph) warnOfRestart(old, next *config.Config) {
-	for _, c := range config.NeedsRestart(config.Diff(old, next)) {
+// apply puts a new configuration in force. It prepares everything that can fail
+// before it changes anything.
+func (g *graph) apply(ctx context.Context, next *config.Config) error {
+	g.changing.Lock()
+	defer g.changing.Unlock()
+	targets, err := g.prepareTargets(next)
+	if err != nil {
+		return err
+	}
+	points, err := g.preparePoints(next)
+	if err != nil {
+		return err
+	}
+	for _, c := range config.NeedsRestart(config.Diff(g.config(), next)) {
 		g.log.Warn("A changed setting waits for a restart.", zap.String("setting", c.Path))
 	}
+	g.conf.Store(next)
+	g.level.SetLevel(zapLevel(next.Log.Level))
+	g.users.refresh(ctx, g.authList)
+	g.proxy.SetSettings(proxySettings(next))
+	for _, change := range targets {
+		change()
+	}
+	for _, change := range points {
+		change()
+	}
+	return nil
+}
+
+// prepareTargets makes the changes of the target groups. What only a restart can
+// change stays as it is.
+func (g *graph) prepareTargets(next *config.Config) (changes []func(), err error) {
+	for _, t := range g.targets {
+		conf, ok := next.TargetGroup(t.conf.Name)
+		if !ok {
+			continue // removed; clients may still be there
+		}
+		conf.Writer, conf.Engine = t.conf.Writer, t.conf.Engine
+		o, ca, err := g.targetOptions(conf)
+		if err != nil {
+			return nil, fmt.Errorf("target_groups[%s].%w", conf.Name, err)
+		}
+		changes = append(changes, func() {
+			retire := conf.TLS != t.conf.TLS || !bytes.Equal(ca, t.ca) || conf.InitQuery != t.conf.InitQuery
+			t.conf, t.ca = conf, ca
+			t.group.Update(o, retire)
+		})
+	}
+	return changes, nil
+}
+
+// preparePoints does the same for the endpoints.
+func (g *graph) preparePoints(next *config.Config) (changes []func(), err error) {
+	for _, p := range g.points {
+		i := slices.IndexFunc(next.Endpoints, func(e config.Endpoint) bool { return e.Name == p.conf.Name })
+		if i < 0 {
+			continue
+		}
+		conf := next.Endpoints[i]
+		l, err := loadCertificate(conf.TLS)
+		if err != nil {
+			return nil, fmt.Errorf("endpoints[%s].%w", conf.Name, err)
+		}
+		conf.Listen, conf.TargetGroup, conf.Role = p.conf.Listen, p.conf.TargetGroup, p.conf.Role
+		changes = append(changes, func() {
+			p.conf = conf
+			p.certificate.install(l)
+			if p.running != nil {
+				p.running.Update(g.endpointOptions(p))
+			}
+		})
+	}
+	return changes, nil
 }

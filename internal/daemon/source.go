@@ -75,17 +75,17 @@ func (g *graph) Ready() []admin.Check {
 // Snapshot implements admin.Source.
 func (g *graph) Snapshot() admin.Snapshot {
 	s := g.proxy.Stats(loopsAnswerWithin)
-	names, _ := g.users.broken()
 	out := admin.Snapshot{
 		Version: g.opts.Version, Started: s.Started, Draining: s.Draining, Loops: s.Loops,
-		Reload: g.reloads.last(), SecretsFailing: len(names), SessionPanics: s.Panics,
+		Reload: g.reloads.last(), SecretsFailing: g.users.failing(), SessionPanics: s.Panics,
 	}
 	for _, e := range s.Endpoints {
 		out.Endpoints = append(out.Endpoints, adminEndpoint(e))
 	}
-	for _, t := range s.Targets {
-		conf, _ := g.config().TargetGroup(t.Name)
-		out.TargetGroups = append(out.TargetGroups, adminTargetGroup(t, conf))
+	g.changing.Lock()
+	defer g.changing.Unlock()
+	for i, t := range s.Targets {
+		out.TargetGroups = append(out.TargetGroups, adminTargetGroup(t, g.targets[i].conf))
 	}
 	return out
 }

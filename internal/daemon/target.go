@@ -15,17 +15,17 @@ import (
 	"github.com/rdsproxy/rdsproxy/pkg/target"
 )
 
-// newDialer makes what opens connections to a target. It reads the CA file.
-func newDialer(t config.TargetGroup) (proxy.Dialer, error) {
+// newDialer makes what opens connections to a target. It reads the CA file, and
+// also gives what that contains.
+func newDialer(t config.TargetGroup) (d proxy.Dialer, ca []byte, err error) {
 	base := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.TLS.ServerName}
 	if t.TLS.CAFile != "" {
-		pem, err := os.ReadFile(t.TLS.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("tls.ca_file: %w", err)
+		if ca, err = os.ReadFile(t.TLS.CAFile); err != nil {
+			return nil, nil, fmt.Errorf("tls.ca_file: %w", err)
 		}
 		base.RootCAs = x509.NewCertPool()
-		if !base.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("tls.ca_file: %s holds no certificate", t.TLS.CAFile)
+		if !base.RootCAs.AppendCertsFromPEM(ca) {
+			return nil, nil, fmt.Errorf("tls.ca_file: %s holds no certificate", t.TLS.CAFile)
 		}
 	}
 	return target.NewDialer(target.Options{
@@ -38,5 +38,5 @@ func newDialer(t config.TargetGroup) (proxy.Dialer, error) {
 			_ = transport.SetKeepAlive(t.TCP.KeepaliveIdle, t.TCP.KeepaliveInterval, t.TCP.KeepaliveCount, t.TCP.UserTimeout)
 			return transport
 		},
-	}), nil
+	}), ca, nil
 }

@@ -5,6 +5,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -23,8 +24,9 @@ type users struct {
 	store *secret.FileStore
 	log   *zap.Logger
 
-	known atomic.Pointer[map[string]knownUser]
-	load  sync.Mutex // one at a time
+	known     atomic.Pointer[map[string]knownUser]
+	mostlyMD5 atomic.Bool
+	load      sync.Mutex // one at a time
 }
 
 type knownUser struct {
@@ -41,26 +43,35 @@ func newUsers(store *secret.FileStore, log *zap.Logger) *users {
 	return u
 }
 
-// set takes over the users of a configuration. A user whose secret cannot be
-// had is logged, and stays out until it can.
-func (u *users) set(ctx context.Context, list []config.Auth) {
+// refresh takes over the users of the configuration, and their secrets. list is
+// asked with the lock held, so that of two calls the later one counts. A user whose
+// secret cannot be had is logged, and stays out until it can.
+func (u *users) refresh(ctx context.Context, list func() []config.Auth) {
 	u.load.Lock()
 	defer u.load.Unlock()
 	old := *u.known.Load()
-	next := make(map[string]knownUser, len(list))
+	all := list()
+	next := make(map[string]knownUser, len(all))
 	var ids []string
-	for _, a := range list {
+	md5 := 0
+	for _, a := range all {
 		ids = append(ids, a.Secret)
 		k, err := u.know(ctx, a, old[a.User])
 		if err != nil {
-			u.log.Error("A user cannot log in: the secret is not usable.",
-				zap.String("user", a.User), zap.String("secret", a.Secret), zap.Error(err))
+			if was := old[a.User].err; was == nil || was.Error() != err.Error() {
+				u.log.Error("A user cannot log in: the secret is not usable.",
+					zap.String("user", a.User), zap.String("secret", a.Secret), zap.Error(err))
+			}
 			k = knownUser{conf: a, err: err}
+		}
+		if a.ClientPasswordAuthType == config.PostgresMD5 {
+			md5++
 		}
 		next[a.User] = k
 	}
 	u.store.Retain(ids)
 	u.known.Store(&next)
+	u.mostlyMD5.Store(2*md5 > len(all))
 }
 
 func (u *users) know(ctx context.Context, a config.Auth, old knownUser) (knownUser, error) {
@@ -96,13 +107,7 @@ func (u *users) Lookup(user string) (auth.Credential, bool) {
 
 // usualMethod is how most users log in.
 func (u *users) usualMethod() auth.Method {
-	md5, all := 0, *u.known.Load()
-	for _, k := range all {
-		if k.conf.ClientPasswordAuthType == config.PostgresMD5 {
-			md5++
-		}
-	}
-	if 2*md5 > len(all) {
+	if u.mostlyMD5.Load() {
 		return auth.MD5
 	}
 	return auth.SCRAM
@@ -135,11 +140,26 @@ func (u *users) broken() (names []string, reasons []error) {
 	return names, reasons
 }
 
+// failing counts the secrets that could not be read when that was last tried, or
+// that do not belong to their user.
+func (u *users) failing() int {
+	ids := make(map[string]bool)
+	for _, f := range u.store.Failures() {
+		ids[f.ID] = true
+	}
+	for _, k := range *u.known.Load() {
+		if k.err != nil {
+			ids[filepath.Clean(k.conf.Secret)] = true
+		}
+	}
+	return len(ids)
+}
+
 // watch takes over changed secrets until ctx ends.
 func (u *users) watch(ctx context.Context, list func() []config.Auth) error {
 	for {
 		changed := u.store.Changed()
-		u.set(ctx, list())
+		u.refresh(ctx, list)
 		select {
 		case <-changed:
 		case <-ctx.Done():
