@@ -399,4 +399,6 @@ func (c *fakeClient) Unpinned() { c.w.note("%s is not pinned any more", c.name) 
 func (c *fakeClient) Served(session.Work) {}
 
 // Note implements Host.
-func (c *fakeClient) Note(e session.Event, detail string) { c.w.note("%s notes %d %s", c.name, e, detail) }
+func (c *fakeClient) Note(e session.Event, detail string) {
+	c.w.note("%s notes %d %s", c.name, e, detail)
+}
