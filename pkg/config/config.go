@@ -111,7 +111,7 @@ type TargetGroup struct {
 	// ConnectionBorrowTimeout is how long a client waits for a database connection. 0 to 300s; 0 fails at once whenever no
 	// connection is ready, even if one more could be opened.
 	ConnectionBorrowTimeout time.Duration `config:"connection_borrow_timeout"`
-	// SessionPinningFilters is empty for PostgreSQL.
+	// SessionPinningFilters is empty: there are none.
 	SessionPinningFilters []string `config:"session_pinning_filters"`
 	// InitQuery is SQL that runs once on each new database connection; empty means none.
 	InitQuery string    `config:"init_query"`
@@ -146,7 +146,8 @@ type Auth struct {
 	Secret string `config:"secret"`
 	// IAMAuth says whether clients log in with IAM tokens.
 	IAMAuth IAMAuth `config:"iam_auth"`
-	// ClientPasswordAuthType is the password method towards clients.
+	// ClientPasswordAuthType is the password method towards clients at endpoints of the engine that it names. At others, and
+	// with PasswordDefault, clients use what is usual there.
 	ClientPasswordAuthType PasswordAuth `config:"client_password_auth_type"`
 }
 
@@ -226,8 +227,11 @@ type PasswordAuth string
 
 // Password methods towards clients.
 const (
-	PostgresSCRAM PasswordAuth = "POSTGRES_SCRAM_SHA_256"
-	PostgresMD5   PasswordAuth = "POSTGRES_MD5"
+	PasswordDefault  PasswordAuth = "default"
+	PostgresSCRAM    PasswordAuth = "POSTGRES_SCRAM_SHA_256"
+	PostgresMD5      PasswordAuth = "POSTGRES_MD5"
+	MySQLCachingSHA2 PasswordAuth = "MYSQL_CACHING_SHA2_PASSWORD"
+	MySQLNative      PasswordAuth = "MYSQL_NATIVE_PASSWORD"
 )
 
 // LogLevel is the lowest level that is logged.

@@ -99,7 +99,7 @@ var fields = []field{
 	},
 	{
 		path: "target_groups[].engine", def: "postgresql", allow: "postgresql|mysql|mariadb", reload: Restart,
-		help: "Kind of database. mysql and mariadb are not supported yet.",
+		help: "Kind of database: it decides the protocol of the endpoints in front of it.",
 	},
 	{
 		path: "target_groups[].writer", reload: Restart,
@@ -123,7 +123,7 @@ var fields = []field{
 	},
 	{
 		path: "target_groups[].session_pinning_filters", reload: NewConnections,
-		help: "Exceptions from pinning. There are none for postgresql.",
+		help: "Exceptions from pinning. There are none yet: variables are tracked instead.",
 	},
 	{
 		path: "target_groups[].init_query", reload: NewConnections,
@@ -200,8 +200,10 @@ var fields = []field{
 		help: "Login with IAM tokens. Only disabled is supported yet.",
 	},
 	{
-		path: "auth[].client_password_auth_type", def: "POSTGRES_SCRAM_SHA_256", allow: "POSTGRES_SCRAM_SHA_256|POSTGRES_MD5", reload: Live,
-		help: "Password method towards clients.",
+		path: "auth[].client_password_auth_type", def: "default",
+		allow:  "default|POSTGRES_SCRAM_SHA_256|POSTGRES_MD5|MYSQL_CACHING_SHA2_PASSWORD|MYSQL_NATIVE_PASSWORD",
+		reload: Live,
+		help:   "Password method towards clients, at endpoints of its engine: by default POSTGRES_SCRAM_SHA_256, MYSQL_CACHING_SHA2_PASSWORD for mysql, MYSQL_NATIVE_PASSWORD for mariadb.",
 	},
 
 	{

@@ -53,7 +53,7 @@ func minimalConfig() *config.Config {
 		}},
 		Auth: []config.Auth{{
 			User: "App", Secret: "/etc/rdsproxy/app.json",
-			IAMAuth: config.IAMDisabled, ClientPasswordAuthType: config.PostgresSCRAM,
+			IAMAuth: config.IAMDisabled, ClientPasswordAuthType: config.PasswordDefault,
 		}},
 		IdleClientTimeout: 30 * time.Minute, MaxClientConnections: 10000, MaxUnauthenticatedConnections: 1000,
 		LoginTimeout: 30 * time.Second, DrainTimeout: time.Minute,

@@ -121,9 +121,6 @@ func (c *collector) targetGroups(cfg *Config) {
 	for i, g := range cfg.TargetGroups {
 		path := fmt.Sprintf("target_groups[%d]", i)
 		c.name(path+".name", g.Name, names)
-		if g.Engine != PostgreSQL && g.Engine != "" {
-			c.add(path+".engine", string(g.Engine)+" is not supported yet", "use postgresql")
-		}
 		if g.Writer == (Address{}) {
 			c.add(path+".writer", "is missing", "set the address of the database, host:port")
 		}
@@ -133,7 +130,7 @@ func (c *collector) targetGroups(cfg *Config) {
 				fmt.Sprintf("use 0 to %d", g.MaxConnectionsPercent))
 		}
 		if len(g.SessionPinningFilters) > 0 {
-			c.add(path+".session_pinning_filters", "there is no filter for postgresql; EXCLUDE_VARIABLE_SETS is for mysql only",
+			c.add(path+".session_pinning_filters", "there are no filters: variables that clients set are tracked, and seldom pin",
 				"remove it")
 		}
 		c.targetTLS(path+".tls", g.TLS)
