@@ -9,11 +9,13 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
 // Decode reads a credential from the JSON that RDS secrets have: an object with the texts "username" and "password". Other
-// members, such as host and port, are ignored. An error wraps ErrMalformed or ErrTooLarge; it names what is missing or where
+// members, such as host and port, are ignored. An access key has the names that AWS prints instead: "AccessKeyId",
+// "SecretAccessKey", and for a temporary one "SessionToken" and "Expiration" (RFC 3339). An error wraps ErrMalformed or ErrTooLarge; it names what is missing or where
 // the text breaks off, and quotes nothing.
 func Decode(text []byte) (Credential, error) {
 	if len(text) > MaxSize {
@@ -32,6 +34,9 @@ func Decode(text []byte) (Credential, error) {
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return Credential{}, fmt.Errorf("%w: there is something behind the JSON object", ErrMalformed)
 	}
+	if _, ok := members["AccessKeyId"]; ok {
+		return accessKey(members)
+	}
 	username, err := member(members, "username")
 	if err != nil {
 		return Credential{}, err
@@ -41,6 +46,42 @@ func Decode(text []byte) (Credential, error) {
 		return Credential{}, err
 	}
 	return newCredential(username, password)
+}
+
+// accessKey reads the form of an access key.
+func accessKey(members map[string]json.RawMessage) (Credential, error) {
+	id, err := member(members, "AccessKeyId")
+	if err != nil {
+		return Credential{}, err
+	}
+	key, err := member(members, "SecretAccessKey")
+	if err != nil {
+		return Credential{}, err
+	}
+	c, err := newCredential(id, key)
+	if err != nil {
+		return Credential{}, err
+	}
+	if _, ok := members["SessionToken"]; ok {
+		token, err := member(members, "SessionToken")
+		if err != nil {
+			return Credential{}, err
+		}
+		if token == "" {
+			return Credential{}, fmt.Errorf("%w: SessionToken is empty", ErrMalformed)
+		}
+		c.SessionToken = NewPassword(token)
+	}
+	if _, ok := members["Expiration"]; ok {
+		text, err := member(members, "Expiration")
+		if err != nil {
+			return Credential{}, err
+		}
+		if c.Expires, err = time.Parse(time.RFC3339, text); err != nil {
+			return Credential{}, fmt.Errorf("%w: member %q is no date", ErrMalformed, "Expiration")
+		}
+	}
+	return c, nil
 }
 
 // jsonProblem describes an error of encoding/json without its text, which quotes the input.

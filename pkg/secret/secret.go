@@ -12,6 +12,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Store fetches credentials. Its methods may be called from any goroutine.
@@ -40,15 +41,22 @@ var (
 // MaxSize bounds a secret, in bytes: the limit of AWS Secrets Manager.
 const MaxSize = 64 << 10
 
-// Credential is what a secret holds: one user of the database.
+// Credential is what a secret holds: one user of the database, or one access key that tokens are signed with.
 type Credential struct {
-	Username string   `json:"username"`
+	// Username is the user, or the id of the access key.
+	Username string `json:"username"`
+	// Password is the user's password, or the secret access key.
 	Password Password `json:"password"`
+	// SessionToken belongs to an access key that is temporary, and is empty otherwise.
+	SessionToken Password `json:"session_token,omitzero"`
+	// Expires is when an access key ends; zero is never.
+	Expires time.Time `json:"expires,omitzero"`
 }
 
-// Equal says whether both are the same user with the same password.
+// Equal says whether both are the same user with the same password, or the same key.
 func (c Credential) Equal(other Credential) bool {
-	return c.Username == other.Username && c.Password.Equal(other.Password)
+	return c.Username == other.Username && c.Password.Equal(other.Password) &&
+		c.SessionToken.Equal(other.SessionToken) && c.Expires.Equal(other.Expires)
 }
 
 // Password is a text that is not for showing. The zero Password is empty.
@@ -69,6 +77,9 @@ func (p Password) Reveal() string {
 	}
 	return *p.text
 }
+
+// IsZero says whether there is no text; encoders that leave out what is zero ask for it.
+func (p Password) IsZero() bool { return p.IsEmpty() }
 
 // IsEmpty says whether there is no text.
 func (p Password) IsEmpty() bool { return p.Reveal() == "" }
