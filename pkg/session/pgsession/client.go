@@ -229,6 +229,9 @@ func (s *Session) clientExecute(p []byte, total int) (int, bool) {
 	if s.boundReleases != 0 && unnamed {
 		s.queryEffects(e, s.boundReleases, false)
 	}
+	if s.boundForgets != "" && unnamed {
+		s.deallocates(e, s.boundForgets)
+	}
 	s.host.ToServer(p[:total])
 	return total, true
 }

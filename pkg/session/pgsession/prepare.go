@@ -11,10 +11,6 @@ import (
 	wire "github.com/rdsproxy/rdsproxy/pkg/wire/postgres"
 )
 
-// holdUnnamed is the longest unnamed statement that the session keeps, to
-// prepare it again on another connection.
-const holdUnnamed = 64 << 10
-
 const (
 	// keepStatements is how many bytes of prepared statements a session keeps.
 	// What comes on top is prepared on its connection only, and pins.
@@ -25,18 +21,10 @@ const (
 
 var nul = []byte{0}
 
-// unnamed is the client's unnamed prepared statement. It outlives the
-// transaction: some drivers prepare it in one batch and execute it in the
-// next, by when the session may be on another connection.
-type unnamed struct {
-	tail    []byte // as statementText.tail
-	effects sqlscan.Effects
-	version uint64 // unique over all sessions, compared with Server.unnamed
-	alive   bool
-}
-
-// unnamedUnknown is a Server.unnamed that equals no session's.
-const unnamedUnknown = ^uint64(0)
+var (
+	syncMessage  = wire.AppendSync(nil)
+	flushMessage = wire.AppendFlush(nil)
+)
 
 // cstring splits p at its first NUL.
 func cstring(p []byte) (text, rest []byte, ok bool) {
@@ -67,12 +55,23 @@ func (s *Session) clientParse(p []byte, total int) (int, bool) {
 	}
 	res := s.scan(query)
 	effects := effectsOf(query, res)
-	s.freshSequences(effects)
 	if len(name) == 0 {
-		s.parseUnnamed(tail, effects)
-		s.host.ToServer(p[:total])
+		names, ok := s.namesIn(query, res, len(tail))
+		if !ok {
+			return s.block()
+		}
+		effects = s.effectsThrough(names, effects)
+		s.freshSequences(effects)
+		number := s.serverNumberOf(names)
+		s.parseUnnamed(tail, names, effects)
+		if number != 0 {
+			s.sendUnnamed(number)
+		} else {
+			s.host.ToServer(p[:total])
+		}
 		return total, true
 	}
+	s.freshSequences(effects)
 	if s.uncertain(name) {
 		return s.block()
 	}
@@ -208,7 +207,7 @@ func (s *Session) clientParseLarge(p []byte, total int) (int, bool) {
 	used := headerSize + len(name) + 1
 	switch {
 	case len(name) == 0:
-		s.parseUnnamed(nil, 0)
+		s.parseUnnamed(nil, nameIn{}, 0)
 		s.pin(session.PinUnnamedStatement)
 		s.host.ToServer(p[:used])
 	case s.kept > maxStatements:
@@ -242,54 +241,6 @@ func (s *Session) parseLargeNamed(name string, tail int) *entry {
 	return e
 }
 
-// parseUnnamed replaces the unnamed statement; the caller sends the Parse.
-// With a nil or too long tail it cannot be rebuilt on another connection.
-func (s *Session) parseUnnamed(tail []byte, effects sqlscan.Effects) {
-	u := &s.unnamed
-	s.unpin(session.PinUnnamedStatement)
-	u.version = s.shared.unique()
-	u.alive = true
-	u.effects = effects
-	if len(tail) > holdUnnamed {
-		s.pin(session.PinUnnamedStatement)
-		tail = nil
-	}
-	u.tail = append(u.tail[:0], tail...)
-	e := s.owe(entryParse, forward)
-	e.op, e.version = opUnnamed, u.version
-	s.srv.setUnnamed(u.version)
-}
-
-// forgetUnnamed notes that the unnamed statement is gone.
-func (s *Session) forgetUnnamed() {
-	if s.unnamed.alive {
-		s.unnamed.alive = false
-		s.unpin(session.PinUnnamedStatement)
-	}
-}
-
-// ensureUnnamed makes the server's unnamed statement the session's own.
-func (s *Session) ensureUnnamed() {
-	srv, u := s.srv, &s.unnamed
-	switch {
-	case u.alive && srv.unnamed == u.version:
-	case u.alive && len(u.tail) > 0:
-		s.owe(entryParse, skip)
-		msg := append(s.scratch(), 'P', 0, 0, 0, 0, 0)
-		binary.BigEndian.PutUint32(msg[1:], uint32(4+1+len(u.tail)))
-		s.host.ToServer(msg)
-		s.host.ToServer(u.tail)
-		srv.setUnnamed(u.version)
-	case srv.unnamed != 0:
-		// Somebody else's is in place, and must not be reached.
-		s.owe(entryClose, skip)
-		s.host.ToServer(closeUnnamed)
-		srv.setUnnamed(0)
-	}
-}
-
-var closeUnnamed = []byte{'C', 0, 0, 0, 6, 'S', 0}
-
 func (s *Session) clientBind(p []byte, total int) (int, bool) {
 	whole := len(p) >= total
 	if !whole && total <= holdQuery {
@@ -314,12 +265,16 @@ func (s *Session) clientBind(p []byte, total int) (int, bool) {
 		s.freshSequences(s.unnamed.effects)
 		s.ensureUnnamed()
 		s.bound(s.owe(entryBind, forward), portal, s.unnamed.effects)
+		s.boundNames(portal)
 		return s.pass(p, total), true
 	}
 	pr, effects := s.serverStatement(name)
 	e := s.owe(entryBind, forward)
 	e.prep = pr
 	s.bound(e, portal, effects)
+	if len(portal) == 0 {
+		s.boundForgets = ""
+	}
 	if pr == nil && !ours(name) {
 		return s.pass(p, total), true
 	}
@@ -561,63 +516,4 @@ func (s *Session) scratch() []byte {
 		s.srv.scratch = make([]byte, 0, 256)
 	}
 	return s.srv.scratch[:0]
-}
-
-// namedStatement tells whether a text is EXECUTE or DEALLOCATE of a statement
-// that the client prepared by protocol and so knows by another name than the
-// server.
-func (s *Session) namedStatement(text []byte, res sqlscan.Result) (st Statement, name []byte, ok bool) {
-	if res.NameStart < 0 || res.Effects&(sqlscan.EffectExecute|sqlscan.EffectDeallocate) == 0 {
-		return st, nil, false
-	}
-	name = statementName(text[res.NameStart:res.NameEnd], res.NameQuoted)
-	st, ok = s.statements[string(name)]
-	return st, name, ok || s.srv.uncertainName(name)
-}
-
-// namedQuery sends such a text with the server's name in place of the client's.
-func (s *Session) namedQuery(text []byte, res sqlscan.Result, st Statement, name string) {
-	s.freshSequences(st.text.Value().effects)
-	before, open := s.srv.owed.n, s.srv.unsynced
-	pr := s.ensurePrepared(st)
-	if s.srv.owed.n != before && !open {
-		// A failed Parse makes the server ignore everything up to a Sync, so
-		// the query must come after one; but not within a batch of the client's,
-		// which the Sync would commit.
-		s.oweReady(entrySync, skip)
-		s.host.ToServer(syncMessage)
-	}
-	for i := before; open && i < s.srv.owed.n; i++ {
-		s.srv.owed.at(i).forQuery = true
-	}
-	e := s.oweQuery()
-	e.prep = pr
-	if res.Effects&sqlscan.EffectDeallocate == 0 {
-		s.queryEffects(e, st.text.Value().effects, false)
-	} else {
-		e.op, e.name, e.stmt = opForget, name, st
-		s.forget(name)
-		s.srv.prepared.remove(pr)
-	}
-	out := append(s.scratch(), 'Q', 0, 0, 0, 0)
-	out = append(out, text[:res.NameStart]...)
-	out = appendServerName(out, pr.number)
-	out = append(out, text[res.NameEnd:]...)
-	out = append(out, 0)
-	binary.BigEndian.PutUint32(out[1:], uint32(len(out)-1))
-	s.host.ToServer(out)
-}
-
-var (
-	syncMessage  = wire.AppendSync(nil)
-	flushMessage = wire.AppendFlush(nil)
-)
-
-// statementName gives the name that an identifier in SQL means; of a quoted
-// one, ident is what stands between the quotes.
-func statementName(ident []byte, quoted bool) []byte {
-	if !quoted {
-		return bytes.ToLower(ident)
-	}
-	return bytes.ReplaceAll(ident, []byte(`""`), []byte(`"`))
 }

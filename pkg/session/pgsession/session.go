@@ -77,6 +77,8 @@ type Session struct {
 	// boundReleases is what the statement of the unnamed portal takes away when
 	// it is executed.
 	boundReleases sqlscan.Effects
+	// boundForgets is the name of the statement that it deallocates.
+	boundForgets string
 	// sqlPrepared is what PREPARE in SQL has put off until an EXECUTE.
 	sqlPrepared sqlscan.Effects
 	// scanner is there while a long statement streams by.
