@@ -24,6 +24,10 @@ type Result struct {
 	// divides a transaction (BEGIN, COMMIT, SAVEPOINT, PREPARE TRANSACTION, ...).
 	TransactionControl bool
 
+	// Releases are all releases of the text: also those that Effects leaves out
+	// because the text as a whole is not understood.
+	Releases Effects
+
 	// NameStart and NameEnd are the byte offsets in the text of the name of the
 	// prepared statement when the text is exactly one EXECUTE, DEALLOCATE or
 	// PREPARE of it, else -1. If NameQuoted, they lie within the double quotes,
@@ -80,6 +84,7 @@ func (s *Scanner) Result() Result {
 		Statements:         m.statements,
 		First:              m.first,
 		TransactionControl: m.control,
+		Releases:           m.effects.Releases(),
 		NameStart:          -1,
 		NameEnd:            -1,
 	}

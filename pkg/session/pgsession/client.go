@@ -176,7 +176,7 @@ func (s *Session) clientMessage(p []byte) (int, bool) {
 // before the request runs. Within one batch that cannot be done.
 func (s *Session) awaitsReset(typ byte) bool {
 	srv := s.srv
-	return srv != nil && srv.reset && s.settings != nil && !srv.unsynced && !srv.owed.empty() &&
+	return srv != nil && srv.reset.may && s.settings != nil && !srv.unsynced && !srv.owed.empty() &&
 		s.pins&session.PinStartupParameter == 0 && strings.IndexByte("QPBDECF", typ) >= 0
 }
 
@@ -353,7 +353,7 @@ func (s *Session) scanned() {
 	}
 	e := owed.at(owed.n - 1)
 	if e.kind == entryQuery {
-		s.queryEffects(e, res.Effects, res.TransactionControl)
+		s.queryEffects(e, effectsOf(nil, res), res.TransactionControl)
 		return
 	}
 	s.pinParsed(e, res.Effects)

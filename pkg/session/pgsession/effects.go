@@ -64,12 +64,18 @@ const releaseEffects = sqlscan.EffectDiscardAll | sqlscan.EffectDeallocateAll | 
 const effectLocal sqlscan.Effects = 1 << 31
 
 // effectsOf gives the effects of a text. The scanner does not tell of settings
-// for the transaction, as they need no pin.
+// for the transaction, as they need no pin. What a text releases that is not
+// understood as a whole takes no pins away, for it gives one that stays, but is
+// to be followed all the same.
 func effectsOf(text []byte, res sqlscan.Result) sqlscan.Effects {
-	if res.First != sqlscan.CommandSet && res.Statements <= 1 || !containsLocal(text) {
-		return res.Effects
+	effects := res.Effects
+	if effects&sqlscan.EffectUnknown != 0 {
+		effects |= res.Releases
 	}
-	return res.Effects | effectLocal
+	if res.First != sqlscan.CommandSet && res.Statements <= 1 || !containsLocal(text) {
+		return effects
+	}
+	return effects | effectLocal
 }
 
 func containsLocal(text []byte) bool {
@@ -142,7 +148,7 @@ func (s *Session) queryEffects(e *entry, effects sqlscan.Effects, control bool) 
 		s.srv.prepared.clear()
 	}
 	if effects&(sqlscan.EffectDiscardAll|sqlscan.EffectResetAll) != 0 {
-		s.srv.wasReset()
+		s.srv.resets(e)
 	}
 }
 

@@ -58,6 +58,8 @@ func (s *Session) serverError(p []byte, total int) int {
 		if head.op == opForgetAll || head.op == opForget {
 			s.undo(head)
 		}
+		head.resets = false
+		srv.resetFails()
 		if head.told {
 			act = skip
 		}
@@ -174,6 +176,7 @@ func (s *Session) extendedError(head *entry) bool {
 		fresh |= srv.owed.front().fresh
 		srv.owed.pop()
 	}
+	srv.resetFails()
 	s.retract(fresh, 0) // none of it was carried out
 	srv.releases, srv.executed = 0, 2
 	if !found {

@@ -167,7 +167,7 @@ func (s *Session) cleaned(failed bool) {
 		s.host.Note(session.EventCleanupFailed, "refused")
 		s.srv.doubt = true
 	} else if s.resetting {
-		s.srv.applied, s.srv.reset = nil, false
+		s.srv.applied, s.srv.reset = nil, resetState{}
 	}
 	s.settle()
 }

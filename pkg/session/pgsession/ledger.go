@@ -74,6 +74,8 @@ type entry struct {
 	// failed: the server reported an error for it, and told: the client has been
 	// told one already. begun: the server has carried out a part of it.
 	failed, told, begun bool
+	// resets: it sets the settings back if it succeeds.
+	resets bool
 	// forQuery: the proxy's own, for the sake of a simple query in the same batch.
 	forQuery bool
 	// pins are what the request pins for, and fresh those that it was the first

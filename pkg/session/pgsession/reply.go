@@ -221,6 +221,9 @@ func (s *Session) advance() {
 
 // succeeded completes what an answered request of the extended protocol began.
 func (s *Session) succeeded(e *entry) {
+	if e.op == opForgetAll && !e.confirmed {
+		s.undo(e)
+	}
 	if e.kind == entryExecute {
 		s.srv.executed++
 		s.srv.releases = e.releases
@@ -239,7 +242,7 @@ func (s *Session) completed(tag []byte, head *entry) {
 	case 'D':
 		switch string(tag) {
 		case "DISCARD ALL":
-			srv.wasReset()
+			srv.discardedAll()
 			s.forgotAll(head)
 			return
 		case "DEALLOCATE ALL":
@@ -249,7 +252,18 @@ func (s *Session) completed(tag []byte, head *entry) {
 		if !bytes.HasPrefix(tag, []byte("DROP ")) {
 			return
 		}
+	case 'R':
+		switch string(tag) {
+		case "RESET":
+			srv.resetRan(head)
+		case "ROLLBACK":
+			srv.reset.undone = true
+		}
+		return
 	case 'C':
+		if string(tag) == "COMMIT" {
+			srv.reset.keep()
+		}
 		if !bytes.HasPrefix(tag, []byte("CREATE ")) {
 			return
 		}
@@ -298,6 +312,10 @@ func (s *Session) serverReady(msg []byte, head *entry) int {
 	if tx == 'I' && srv.changedCatalog {
 		srv.changedCatalog = false
 		s.shared.catalog.Add(1)
+	}
+	srv.resetEnds(tx)
+	if e.op == opForgetAll && !e.failed && !e.confirmed {
+		s.undo(&e)
 	}
 	if e.kind == entryQuery && !e.failed {
 		srv.releases = e.releases

@@ -40,9 +40,7 @@ type Server struct {
 	// unsynced: extended-protocol messages were sent since the last message that
 	// makes the server report ReadyForQuery.
 	unsynced bool
-	// reset: the settings were, or may have been, set back to those of the
-	// connection's own start.
-	reset bool
+	reset resetState
 	// copyIn: the server reads CopyData, and ignores Sync and Flush.
 	copyIn bool
 	// lostSyncs counts Syncs that the server ignores because it is in copy mode
@@ -103,7 +101,7 @@ func NewServer(sh *Shared, params Params, plain bool) *Server {
 
 // Applied is what the pool compares to find a connection that needs no replay.
 func (srv *Server) Applied() *Settings {
-	if srv.reset {
+	if srv.reset.may {
 		return nil // the next borrower's are put in place in any case
 	}
 	return srv.applied
@@ -127,13 +125,6 @@ func (srv *Server) report(name, value string) {
 		// It tells of the server, not of the session.
 		srv.expected = srv.expected.With(name, value)
 	}
-}
-
-// wasReset notes that the settings are, or may be, set back. What an init query
-// has set up is gone for good.
-func (srv *Server) wasReset() {
-	srv.reset = true
-	srv.doubt = srv.doubt || srv.InitQuery
 }
 
 // setUnnamed notes that the request sent last replaces the unnamed statement.

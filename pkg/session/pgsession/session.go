@@ -232,7 +232,7 @@ func (s *Session) bind(srv *Server) bool {
 		return true
 	}
 	if s.pins&session.PinStartupParameter == 0 {
-		if query := replay(srv.applied, s.settings, srv.reset); query != nil {
+		if query := replay(srv.applied, s.settings, srv.reset.may); query != nil {
 			s.taking = true
 			s.replay(query)
 			return false
@@ -246,7 +246,7 @@ func (s *Session) bind(srv *Server) bool {
 func (s *Session) ready() {
 	s.state = active
 	s.taking = false
-	s.srv.reset = false
+	s.srv.reset = resetState{}
 	s.srv.inForce(s.settings)
 	if !s.welcomed {
 		if s.pins&session.PinStartupParameter == 0 {
@@ -329,7 +329,7 @@ func (s *Session) settle() {
 		s.pin(session.PinParameterChanged)
 	}
 	kept := srv.tx != 'I' || s.pins != 0
-	if srv.reset && srv.tx != 'E' && s.settings != nil && s.pins&session.PinStartupParameter == 0 {
+	if srv.reset.may && srv.tx != 'E' && s.settings != nil && s.pins&session.PinStartupParameter == 0 {
 		if srv.cancels > 0 {
 			// Lest the request under way hits what the proxy sends.
 			s.awaitsCancel = true
@@ -359,7 +359,7 @@ func (s *Session) settle() {
 // change. What logins report by now has changed for all.
 func (s *Session) changed() bool {
 	srv := s.srv
-	if srv.params == srv.expected || srv.reset {
+	if srv.params == srv.expected || srv.reset.may {
 		return false
 	}
 	p := s.shared.reported(s.settings)
@@ -373,7 +373,7 @@ func (s *Session) reapply() {
 }
 
 func (s *Session) replay(query []byte) {
-	s.srv.reset = false
+	s.srv.reset = resetState{}
 	s.srv.owed.push(entryQuery, skip).op = opReplay
 	s.srv.setUnnamed(0)
 	s.state = replaying
