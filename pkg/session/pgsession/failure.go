@@ -166,6 +166,7 @@ func (s *Session) extendedError(head *entry) bool {
 	}
 	for i := n - 1; i >= 0; i-- {
 		s.undo(srv.owed.at(i))
+		s.undoUnnamed(i, n, i > 0)
 	}
 	if found && n+1 < srv.owed.n && srv.owed.at(n).act == skip {
 		// The query that the proxy prepared it for comes behind its Sync.
@@ -196,20 +197,12 @@ func (s *Session) undo(e *entry) {
 		s.undefine(e)
 	case opDefine:
 		s.undefine(e)
-	case opUnnamed:
-		if s.unnamed.version == e.version {
-			s.forgetUnnamed()
-		}
 	case opForget:
 		if s.statements[e.name].none() {
 			s.define(e.name, e.stmt)
 		}
 		if e.prep != nil && srv.prepared.get(e.prep.stmt) == nil {
 			srv.prepared.restore(e.prep)
-		}
-	case opForgetUnnamed:
-		if s.unnamed.version == e.version {
-			s.unnamed.alive = len(s.unnamed.tail) > 0
 		}
 	case opEvict:
 		if srv.prepared.get(e.prep.stmt) == nil {

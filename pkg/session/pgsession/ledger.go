@@ -88,6 +88,15 @@ type entry struct {
 	name     string
 	version  uint64               // opUnnamed, opForgetUnnamed: of what unnamed statement
 	saved    map[string]Statement // opForgetAll: what to restore
+	// prior is the unnamed statement that the request replaces or destroys, if it
+	// may be ignored on account of an earlier one in its batch.
+	prior *priorUnnamed
+}
+
+// setsUnnamed tells whether the request replaces or destroys the client's unnamed
+// statement.
+func (e *entry) setsUnnamed() bool {
+	return e.op == opUnnamed || e.op == opForgetUnnamed || e.kind == entryQuery && e.act == forward
 }
 
 // stamp says when a request was sent: how many entries had gone into the ledger

@@ -442,8 +442,9 @@ func (s *Session) describeStatement(msg, name []byte) {
 // the server for others, so the proxy answers itself, in order.
 func (s *Session) closeStatement(msg, name []byte) {
 	if len(name) == 0 {
+		prior := s.priorUnnamed()
 		e := s.owe(entryClose, forward)
-		e.op, e.version = opForgetUnnamed, s.unnamed.version
+		e.op, e.prior = opForgetUnnamed, prior
 		s.forgetUnnamed()
 		s.srv.setUnnamed(0)
 		s.host.ToServer(msg)

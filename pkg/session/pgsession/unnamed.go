@@ -30,7 +30,10 @@ const unnamedUnknown = ^uint64(0)
 // parseUnnamed replaces the unnamed statement; the caller sends the Parse.
 // With a nil or too long tail it cannot be rebuilt on another connection.
 func (s *Session) parseUnnamed(tail []byte, names nameIn, effects sqlscan.Effects) {
-	u := &s.unnamed
+	u, prior := &s.unnamed, s.priorUnnamed()
+	if prior != nil {
+		u.tail = nil // it is the prior one's
+	}
 	u.names = names
 	s.unpin(session.PinUnnamedStatement)
 	u.version = s.shared.unique()
@@ -42,7 +45,7 @@ func (s *Session) parseUnnamed(tail []byte, names nameIn, effects sqlscan.Effect
 	}
 	u.tail = append(u.tail[:0], tail...)
 	e := s.owe(entryParse, forward)
-	e.op, e.version = opUnnamed, u.version
+	e.op, e.version, e.prior = opUnnamed, u.version, prior
 	s.srv.setUnnamed(u.version)
 }
 
@@ -89,3 +92,57 @@ func (s *Session) sendUnnamed(number uint32) {
 }
 
 var closeUnnamed = []byte{'C', 0, 0, 0, 6, 'S', 0}
+
+// priorUnnamed is an unnamed statement that another may have taken the place of.
+type priorUnnamed struct {
+	unnamed
+	server uint64 // Server.unnamed
+	since  stamp
+}
+
+// priorUnnamed gives what is to be restored if the server ignores the request that
+// is now sent; nil if it cannot do that, for the request is the first of its batch.
+func (s *Session) priorUnnamed() *priorUnnamed {
+	if !s.srv.unsynced {
+		return nil
+	}
+	return &priorUnnamed{unnamed: s.unnamed, server: s.srv.unnamed, since: s.srv.unnamedSince}
+}
+
+// undoUnnamed takes back what the request at index i was to do to the unnamed
+// statement. If it was ignored the one before is in place still, and if it has
+// failed there is none. from is where the requests begin that the server does
+// not ignore; the first of them that sets the unnamed statement has the last word,
+// but it may be ignored too.
+func (s *Session) undoUnnamed(i, from int, ignored bool) {
+	owed := &s.srv.owed
+	e := owed.at(i)
+	if !e.setsUnnamed() {
+		return
+	}
+	for ; from < owed.n; from++ {
+		later := owed.at(from)
+		if !later.setsUnnamed() {
+			continue
+		}
+		switch {
+		case later.prior == nil:
+		case ignored && e.prior != nil:
+			*later.prior = *e.prior
+		default:
+			later.prior.alive = false
+		}
+		return
+	}
+	p := e.prior
+	if !ignored || p == nil {
+		s.forgetUnnamed()
+		return
+	}
+	s.unnamed = p.unnamed
+	if p.alive && len(p.tail) == 0 {
+		// It cannot be prepared again, and nothing has taken it off the server.
+		s.srv.unnamed, s.srv.unnamedSince = p.server, p.since
+		s.pin(session.PinUnnamedStatement)
+	}
+}
