@@ -50,10 +50,9 @@ type client struct {
 	mayLose  bool // its database connection was broken on purpose
 	doubtful bool // an answer was cut short: the state is not known
 	leaving  bool
-	copies   bool   // the unnamed statement is a COPY
+	copies   bool   // the unnamed statement may be a COPY
 	got      []byte // of the answer under way
 	want     []byte // the answer that a backend of its own gave
-	clean    bool   // the last answer had no error
 	queries  int
 	own      bool // has settings of its own from the start
 }
@@ -171,9 +170,9 @@ func (c *client) batch() []byte {
 func (c *client) extended() (b []byte) {
 	rng := c.w.rng
 	name, portal := c.pick("", "", "s0", "s1", "s2", "s3", "q0"), c.pick("", "", "", "p1")
-	// After an error it is open which of several unnamed statements is there:
-	// the proxy then knows of none, and clients do not rely on it.
-	sure := name != "" || c.clean && len(c.sent) == 0 && !c.copies
+	// The unnamed statement is used again only if it cannot be a COPY, whose data
+	// would be missing.
+	sure := name != "" || !c.copies
 	if portal != "" && name == "q0" {
 		name = ""
 	}
@@ -183,7 +182,6 @@ func (c *client) extended() (b []byte) {
 			// What is executed by a named portal is not followed in a pipeline.
 			sql = fmt.Sprintf("select 'c%d.%d' from generate_series(1,3)", c.id, c.marks)
 		}
-		c.copies = c.copies && name != ""
 		b = append(b, msg('P', name+"\x00"+sql+"\x00\x00\x00")...)
 	}
 	if rng.IntN(4) == 0 {
@@ -340,11 +338,10 @@ func (c *client) check(answer []byte) {
 	}
 	got, want := c.got, c.want
 	c.got, c.want = nil, nil
-	if !bytes.Equal(got, want) && !(abortedError(got) && abortedError(want)) {
+	if !bytes.Equal(got, want) && !refused(got, want) {
 		c.fail("request %q\n  answer  %q\n  instead %q", request, got, want)
 	}
 	c.sent = c.sent[1:]
-	c.clean = code == ""
 	c.queries++
 	c.w.queries++
 }
@@ -358,13 +355,28 @@ func readies(p []byte) (n int) {
 	return n
 }
 
-// abortedError tells whether an answer is an error alone, in a transaction that
-// has failed before. A statement that has to be prepared once more is refused
-// there for that reason, whatever else is wrong with it.
-func abortedError(answer []byte) bool {
-	only := answer[0] == 'E'
-	each(answer, func(typ byte, m []byte) { only = only && (typ == 'E' || typ == 'Z' && m[5] == 'E') })
-	return only
+// refused tells whether two answers in a failed transaction differ in the reason of
+// their last error only, the proxy's being just that the transaction has failed. A
+// statement that has to be prepared once more is refused there for that reason,
+// whatever else is wrong with the request.
+func refused(got, want []byte) bool {
+	a, b := split(got), split(want)
+	n := len(a)
+	if n != len(b) || n < 2 || !bytes.Equal(a[n-1], b[n-1]) || a[n-1][0] != 'Z' || a[n-1][5] != 'E' {
+		return false
+	}
+	for i := range n - 2 {
+		if !bytes.Equal(a[i], b[i]) {
+			return false
+		}
+	}
+	e := a[n-2]
+	return e[0] == 'E' && b[n-2][0] == 'E' && string(wire.ErrorCode(e[5:])) == "25P02"
+}
+
+func split(p []byte) (list [][]byte) {
+	each(p, func(_ byte, m []byte) { list = append(list, m) })
+	return list
 }
 
 var _ pgsession.Host = (*client)(nil)
@@ -418,8 +430,13 @@ func (c *client) Borrow(settings *pgsession.Settings) *pgsession.Server {
 		c.w.mail = append(c.w.mail, func() { c.granted(db) })
 		return nil
 	}
-	c.db, db.borrower = db, c
+	c.take(db)
 	return db.server
+}
+
+func (c *client) take(db *conn) {
+	c.db, db.borrower = db, c
+	c.mayLose = c.mayLose || db.broken // which the proxy does not know yet
 }
 
 func settingsKey(s *pgsession.Settings) any {
@@ -443,7 +460,7 @@ func (c *client) granted(db *conn) {
 		}
 		return
 	}
-	c.db, db.borrower = db, c
+	c.take(db)
 	c.session.Granted(db.server)
 }
 

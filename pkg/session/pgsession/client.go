@@ -275,7 +275,7 @@ func (s *Session) clientQuery(p []byte, total int) (int, bool) {
 		return total, true
 	}
 	if st, name, ok := s.namedStatement(text, res); ok {
-		if s.srv.uncertainName(name) || s.srv.uncertainStatement(st) {
+		if s.srv.uncertainName(name) || s.srv.uncertainStatement(st) || s.forgetsUncertain(st.text.Value().effects) {
 			return s.block()
 		}
 		s.namedQuery(text, res, st, string(name))
