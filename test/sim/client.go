@@ -407,9 +407,9 @@ func (c *client) SetTimer(d time.Duration) {
 	}
 }
 
-func (c *client) Now() time.Duration    { return c.w.now }
-func (c *client) Pinned(session.Pins)   {}
-func (c *client) Unpinned()             {}
+func (c *client) Now() time.Duration  { return c.w.now }
+func (c *client) Pinned(session.Pins) {}
+func (c *client) Unpinned()           {}
 func (c *client) Served(session.Work) {}
 func (c *client) Note(e session.Event, s string) {
 	c.w.trace("client %d: event %d %s", c.id, e, s)

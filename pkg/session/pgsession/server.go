@@ -40,7 +40,7 @@ type Server struct {
 	// unsynced: extended-protocol messages were sent since the last message that
 	// makes the server report ReadyForQuery.
 	unsynced bool
-	reset resetState
+	reset    resetState
 	// copyIn: the server reads CopyData, and ignores Sync and Flush.
 	copyIn bool
 	// lostSyncs counts Syncs that the server ignores because it is in copy mode
