@@ -54,6 +54,8 @@ type FileStore struct {
 type entry struct {
 	path string
 	good atomic.Pointer[Credential] // nil until it was read once
+	// before is what good was before the last change; nil if nothing.
+	before atomic.Pointer[Credential]
 	// failure of the last reading; nil after a good one.
 	failure atomic.Pointer[error]
 	// busy holds one token while somebody reads the file and changes this entry.
@@ -62,7 +64,7 @@ type entry struct {
 	warned bool
 }
 
-var _ Store = (*FileStore)(nil)
+var _ Rotator = (*FileStore)(nil)
 
 // NewFileStore makes a store. Changes are noticed while Run runs.
 func NewFileStore(o FileOptions) *FileStore {
@@ -103,6 +105,28 @@ func (s *FileStore) Get(ctx context.Context, id string) (Credential, error) {
 	}
 	return *e.good.Load(), nil
 }
+
+// Refused implements Rotator: the file is read at once, and what it held before is tried too.
+func (s *FileStore) Refused(ctx context.Context, id string, refused Credential) ([]Credential, error) {
+	if _, err := s.Get(ctx, id); err != nil {
+		return nil, err
+	}
+	e := s.entry(filepath.Clean(id))
+	s.refresh(e)
+	var list []Credential
+	for _, c := range []*Credential{e.good.Load(), e.before.Load()} {
+		if c != nil && c.Username == refused.Username && !c.Equal(refused) && !contains(list, *c) {
+			list = append(list, *c)
+		}
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("secret %q: %w", id, ErrNoOther)
+	}
+	return list, nil
+}
+
+// Accepted implements Rotator. There is nothing to do: the file tells what the password is.
+func (s *FileStore) Accepted(string, Credential) {}
 
 // Changed implements Store.
 func (s *FileStore) Changed() <-chan struct{} {
@@ -190,6 +214,9 @@ func (s *FileStore) read(e *entry) error {
 	e.warned = exposed != ""
 	recovered := e.failure.Swap(nil) != nil
 	changed := old != nil && !old.Equal(c)
+	if changed {
+		e.before.Store(old)
+	}
 	if old == nil || changed {
 		e.good.Store(&c)
 	}
