@@ -67,7 +67,7 @@ func newRoot(s streams, environ []string) *cobra.Command {
 	root.SetOut(s.out)
 	root.SetErr(s.err)
 	root.SetFlagErrorFunc(usage)
-	root.AddCommand(newRun(s, environ), newCheck(s, environ), newVersion(s))
+	root.AddCommand(newRun(s, environ), newCheck(s, environ), newToken(s), newVersion(s))
 	return root
 }
 

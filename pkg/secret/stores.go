@@ -36,7 +36,9 @@ func (s *Stores) of(id string) Rotator {
 }
 
 // Get implements Store.
-func (s *Stores) Get(ctx context.Context, id string) (Credential, error) { return s.of(id).Get(ctx, id) }
+func (s *Stores) Get(ctx context.Context, id string) (Credential, error) {
+	return s.of(id).Get(ctx, id)
+}
 
 // Refused implements Rotator.
 func (s *Stores) Refused(ctx context.Context, id string, refused Credential) ([]Credential, error) {
