@@ -6,7 +6,7 @@ import (
 	"bytes"
 	"crypto/fips140"
 	"crypto/hmac"
-	"crypto/sha1" //nolint:gosec // the protocol's choice, and only for those who configure it
+	"crypto/sha1" // the protocol's choice, and only for those who configure it
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
@@ -102,8 +102,8 @@ func NewMySQLCredential(password string, method MySQLMethod) (MySQLCredential, e
 	}
 	k := &mysqlKeys{method: method, known: true, password: true}
 	if !fips140.Enforced() {
-		once := sha1.Sum([]byte(password)) //nolint:gosec // the protocol's choice
-		k.native = sha1.Sum(once[:])       //nolint:gosec // the protocol's choice
+		once := sha1.Sum([]byte(password))
+		k.native = sha1.Sum(once[:])
 	}
 	once := sha256.Sum256([]byte(password))
 	k.caching = sha256.Sum256(once[:])
@@ -212,10 +212,10 @@ func (k *mysqlKeys) checkNative(salt, response []byte) bool {
 	if len(response) != sha1.Size || fips140.Enforced() {
 		return false
 	}
-	mask := sha1.Sum(append(bytes.Clone(salt), k.native[:]...)) //nolint:gosec // the protocol's choice
+	mask := sha1.Sum(append(bytes.Clone(salt), k.native[:]...))
 	var once [sha1.Size]byte
 	subtle.XORBytes(once[:], mask[:], response)
-	twice := sha1.Sum(once[:]) //nolint:gosec // the protocol's choice
+	twice := sha1.Sum(once[:])
 	return hmac.Equal(twice[:], k.native[:])
 }
 

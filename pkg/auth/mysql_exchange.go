@@ -6,7 +6,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha1" //nolint:gosec // the protocol's choice
+	"crypto/sha1" // the protocol's choice
 	"crypto/x509"
 	"encoding/pem"
 )

@@ -195,8 +195,8 @@ func show(payload []byte) string {
 	return fmt.Sprintf("%q", payload)
 }
 
-// client is one end of a pipe, on which it speaks as a client does.
-type client struct {
+// peer is one end of a pipe, on which it speaks as a client does.
+type peer struct {
 	t        *testing.T
 	conn     net.Conn
 	seq      byte
@@ -205,12 +205,12 @@ type client struct {
 }
 
 // dial begins a login against cfg and reads the greeting.
-func dial(ctx context.Context, t *testing.T, cfg *mylogin.Config) (*client, <-chan outcome) {
+func dial(ctx context.Context, t *testing.T, cfg *mylogin.Config) (*peer, <-chan outcome) {
 	t.Helper()
 	near, far := net.Pipe()
 	t.Cleanup(func() { near.Close() })
 	done := serve(ctx, far, cfg)
-	c := &client{t: t, conn: near}
+	c := &peer{t: t, conn: near}
 	payload, ok := c.receive()
 	if !ok {
 		t.Fatal("no greeting")
@@ -222,7 +222,7 @@ func dial(ctx context.Context, t *testing.T, cfg *mylogin.Config) (*client, <-ch
 	return c, done
 }
 
-func (c *client) receive() (payload []byte, ok bool) {
+func (c *peer) receive() (payload []byte, ok bool) {
 	head := make([]byte, mysql.HeaderLen)
 	if _, err := io.ReadFull(c.conn, head); err != nil {
 		return nil, false
@@ -240,13 +240,13 @@ func (c *client) receive() (payload []byte, ok bool) {
 }
 
 // send sends a payload. The proxy may refuse it before it has read it all.
-func (c *client) send(payload []byte) {
+func (c *peer) send(payload []byte) {
 	_, _ = c.conn.Write(mysql.AppendPacket(nil, c.seq, payload))
 	c.seq++
 }
 
 // hear reads a packet and notes it.
-func (c *client) hear() (payload []byte) {
+func (c *peer) hear() (payload []byte) {
 	payload, ok := c.receive()
 	if !ok {
 		c.heard = append(c.heard, "end")
@@ -259,7 +259,7 @@ func (c *client) hear() (payload []byte) {
 const basic = mysql.Always&^mysql.ClientConnectAttrs | mysql.ClientConnectWithDB
 
 // login is a handshake response.
-func (c *client) login(l mysql.Login) {
+func (c *peer) login(l mysql.Login) {
 	if l.Capabilities == 0 {
 		l.Capabilities = basic
 	}
@@ -268,7 +268,7 @@ func (c *client) login(l mysql.Login) {
 }
 
 // startTLS asks for TLS and does the handshake.
-func (c *client) startTLS() error {
+func (c *peer) startTLS() error {
 	caps := basic | mysql.ClientSSL
 	_, _ = c.conn.Write(mysql.AppendSSLRequest(nil, c.seq, &mysql.Login{Capabilities: caps}))
 	c.seq++
@@ -281,7 +281,7 @@ func (c *client) startTLS() error {
 }
 
 // answer is what plugin answers to the greeting's salt.
-func (c *client) answer(plugin, password string) []byte {
+func (c *peer) answer(plugin, password string) []byte {
 	return answer(plugin, password, c.greeting.Salt)
 }
 

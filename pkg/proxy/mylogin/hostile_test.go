@@ -159,7 +159,7 @@ func TestBytesBehindTheRequestForTLS(t *testing.T) {
 	near, far := net.Pipe()
 	defer near.Close()
 	done := serve(t.Context(), far, config(true))
-	c := &client{t: t, conn: near}
+	c := &peer{t: t, conn: near}
 	payload, _ := c.receive()
 	g, err := mysql.ParseGreeting(payload)
 	must(err)
@@ -277,25 +277,25 @@ func TestLongName(t *testing.T) {
 
 // TestSilentClient: whenever a client falls silent, the login ends with its deadline.
 func TestSilentClient(t *testing.T) {
-	steps := map[string]func(c *client){
-		"at once":       func(*client) {},
-		"half a packet": func(c *client) { _, _ = c.conn.Write([]byte{40, 0, 0}) },
-		"before TLS":    func(c *client) { _, _ = c.conn.Write(request()) },
-		"after TLS":     func(c *client) { must(c.startTLS()) },
-		"switch": func(c *client) {
+	steps := map[string]func(c *peer){
+		"at once":       func(*peer) {},
+		"half a packet": func(c *peer) { _, _ = c.conn.Write([]byte{40, 0, 0}) },
+		"before TLS":    func(c *peer) { _, _ = c.conn.Write(request()) },
+		"after TLS":     func(c *peer) { must(c.startTLS()) },
+		"switch": func(c *peer) {
 			c.login(mysql.Login{User: "nat", Plugin: caching})
 			c.hear()
 		},
-		"switch, over TLS": func(c *client) {
+		"switch, over TLS": func(c *peer) {
 			must(c.startTLS())
 			c.login(mysql.Login{User: "nat", Plugin: caching})
 			c.hear()
 		},
-		"full authentication": func(c *client) {
+		"full authentication": func(c *peer) {
 			c.login(mysql.Login{User: "carl", Plugin: caching, AuthResponse: make([]byte, 32)})
 			c.hear()
 		},
-		"not reading": func(c *client) { c.login(mysql.Login{User: "nat", Plugin: caching}) },
+		"not reading": func(c *peer) { c.login(mysql.Login{User: "nat", Plugin: caching}) },
 	}
 	for name, step := range steps {
 		for _, how := range []string{"timeout", "shutdown"} {
@@ -382,7 +382,7 @@ func TestCancelledAtTheLastMoment(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			done := serve(ctx, wrap(far, cancel), config(false))
-			c := &client{t: t, conn: near}
+			c := &peer{t: t, conn: near}
 			payload, _ := c.receive()
 			g, err := mysql.ParseGreeting(payload)
 			must(err)

@@ -79,7 +79,7 @@ func play(t *testing.T, cfg *mylogin.Config, b conduct) (string, outcome) {
 }
 
 // follow does what a packet of the proxy asks for.
-func (c *client) follow(b conduct, payload []byte) {
+func (c *peer) follow(b conduct, payload []byte) {
 	if plugin, salt, ok := mysql.ParseAuthSwitch(payload); ok {
 		c.send(answer(plugin, b.password, salt))
 		return
@@ -307,7 +307,7 @@ func TestUnixSocket(t *testing.T) {
 	}
 	defer far.Close()
 	done := serve(t.Context(), far, config(false))
-	c := &client{t: t, conn: near}
+	c := &peer{t: t, conn: near}
 	_, _ = c.receive()
 	c.login(mysql.Login{User: "clara", Plugin: clear, AuthResponse: []byte(password + "\x00")})
 	if o := <-done; o.err != nil {
@@ -351,8 +351,8 @@ func TestGreeting(t *testing.T) {
 	} {
 		cfg := config(false)
 		c.change(cfg)
-		client, done := dial(t.Context(), t, cfg)
-		got := *client.greeting
+		p, done := dial(t.Context(), t, cfg)
+		got := *p.greeting
 		if len(got.Salt) != auth.MySQLSaltSize || strings.ContainsAny(string(got.Salt), "\x00$") {
 			t.Errorf("%s: salt %q", c.name, got.Salt)
 		}
@@ -361,7 +361,7 @@ func TestGreeting(t *testing.T) {
 		if !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: got\n%+v, want\n%+v", c.name, got, c.want)
 		}
-		client.conn.Close()
+		p.conn.Close()
 		if o := <-done; o.reason() != "disconnected" {
 			t.Errorf("%s: %v", c.name, o.err)
 		}
@@ -404,14 +404,14 @@ func TestAgreement(t *testing.T) {
 	} {
 		cfg := config(false)
 		cfg.Greeting.Capabilities = c.offered
-		client, done := dial(t.Context(), t, cfg)
+		p, done := dial(t.Context(), t, cfg)
 		always := basic &^ mysql.ClientLongPassword
-		client.login(mysql.Login{
-			User: "nat", Plugin: native, AuthResponse: client.answer(native, password), ZstdLevel: c.level,
+		p.login(mysql.Login{
+			User: "nat", Plugin: native, AuthResponse: p.answer(native, password), ZstdLevel: c.level,
 			Capabilities: always | c.asked, MaxPacket: 1 << 24,
 		})
 		if c.reason != "" {
-			client.hear()
+			p.hear()
 		}
 		o := <-done
 		if o.reason() != c.reason {
