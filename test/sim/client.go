@@ -50,11 +50,16 @@ type client struct {
 	mayLose  bool // its database connection was broken on purpose
 	doubtful bool // an answer was cut short: the state is not known
 	leaving  bool
-	copies   bool   // the unnamed statement may be a COPY
+	once     bool   // the unnamed statement may be one that must not be bound again
 	got      []byte // of the answer under way
 	want     []byte // the answer that a backend of its own gave
 	queries  int
 	own      bool // has settings of its own from the start
+	// A COPY whose data is sent when the server asks for it, and what is sent
+	// instead if it never does; seen is how much of the answer was looked at.
+	data, instead []byte
+	awaits        bool
+	seen          int
 }
 
 func (c *client) fail(format string, args ...any) {
@@ -65,11 +70,18 @@ func (c *client) fail(format string, args ...any) {
 func (c *client) write() {
 	c.left--
 	c.marks++
-	b := c.batch()
+	c.send(c.batch())
+}
+
+// send sends a request.
+func (c *client) send(b []byte) {
 	c.sent = append(c.sent, b)
 	c.out = append(c.out, b...)
-	c.w.trace("client %d sends %q", c.id, b)
+	c.w.trace("client %d sends %.1000q", c.id, b)
 }
+
+// ready tells whether the client may send something now.
+func (c *client) ready() bool { return c.welcomed && c.left > 0 && len(c.sent) < 3 && !c.awaits }
 
 func msg(typ byte, body string) []byte {
 	b := binary.BigEndian.AppendUint32([]byte{typ}, uint32(len(body)+4))
@@ -135,7 +147,7 @@ func (c *client) batch() []byte {
 	rng := c.w.rng
 	switch rng.IntN(12) {
 	case 0, 1, 2:
-		return msg('Q', c.sql()+"\x00")
+		return msg('Q', c.sql()+c.padding(80, 20_000)+"\x00")
 	case 9:
 		if c.own && rng.IntN(4) == 0 {
 			return msg('Q', c.pick("reset all", "discard all")+"\x00")
@@ -143,7 +155,7 @@ func (c *client) batch() []byte {
 		return msg('Q', c.sql()+"\x00")
 	case 10:
 		// In SQL, a statement that was prepared by protocol.
-		return msg('Q', c.pick("deallocate ", "execute ")+c.pick("s0", "s1", "s2", "s3")+"\x00")
+		return msg('Q', c.protocolName()+"\x00")
 	case 3:
 		var list []string
 		for range 2 + rng.IntN(3) {
@@ -152,6 +164,9 @@ func (c *client) batch() []byte {
 		return msg('Q', strings.Join(list, "; ")+"\x00")
 	case 4:
 		if rng.IntN(3) > 0 {
+			if len(c.sent) == 0 && rng.IntN(2) == 0 {
+				return c.copyAsked()
+			}
 			return c.copyIn()
 		}
 		return msg('F', "\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00")
@@ -171,8 +186,9 @@ func (c *client) extended() (b []byte) {
 	rng := c.w.rng
 	name, portal := c.pick("", "", "s0", "s1", "s2", "s3", "q0"), c.pick("", "", "", "p1")
 	// The unnamed statement is used again only if it cannot be a COPY, whose data
-	// would be missing.
-	sure := name != "" || !c.copies
+	// would be missing, nor EXECUTE or DEALLOCATE of a statement of the protocol:
+	// that means the one that had the name when it was prepared.
+	sure := name != "" || !c.once
 	if portal != "" && name == "q0" {
 		name = ""
 	}
@@ -181,6 +197,11 @@ func (c *client) extended() (b []byte) {
 		if portal != "" {
 			// What is executed by a named portal is not followed in a pipeline.
 			sql = fmt.Sprintf("select 'c%d.%d' from generate_series(1,3)", c.id, c.marks)
+		} else if name == "" && rng.IntN(12) == 0 {
+			sql = c.protocolName()
+			c.once = true
+		} else {
+			sql += c.padding(400, 300_000)
 		}
 		b = append(b, msg('P', name+"\x00"+sql+"\x00\x00\x00")...)
 	}
@@ -202,6 +223,62 @@ func (c *client) extended() (b []byte) {
 	return b
 }
 
+// protocolName makes SQL about a statement that was prepared by protocol.
+func (c *client) protocolName() string {
+	return c.pick("deallocate ", "execute ") + c.pick("s0", "s1", "s2", "s3")
+}
+
+// padding makes one of so many texts a long one, which streams through the proxy.
+func (c *client) padding(of, length int) string {
+	if c.w.rng.IntN(of) > 0 {
+		return ""
+	}
+	return " -- " + strings.Repeat("x", length)
+}
+
+// copyAsked makes a COPY that sends data when the server asks for it.
+func (c *client) copyAsked() (b []byte) {
+	c.awaits, c.seen = true, 0
+	var data []byte
+	for range c.w.rng.IntN(4) {
+		data = append(data, msg('d', c.pick("x", "bad", strings.Repeat("long", 50)))...)
+	}
+	c.data = append(data, msg('c', "")...)
+	if c.w.rng.IntN(2) == 0 {
+		c.instead = nil
+		return msg('Q', "copy t from stdin\x00")
+	}
+	c.once = true
+	c.instead = msg('S', "")
+	c.data = append(c.data, c.instead...)
+	b = append(msg('P', "\x00copy t from stdin\x00\x00\x00"), msg('B', "\x00\x00\x00\x00\x00\x00\x00\x00")...)
+	return append(append(b, msg('E', "\x00\x00\x00\x00\x00")...), msg('H', "")...)
+}
+
+// asked looks whether the server asks for the data, or refuses.
+func (c *client) asked() {
+	for c.awaits && len(c.read)-c.seen >= 5 {
+		m := c.read[c.seen:]
+		n := int(binary.BigEndian.Uint32(m[1:])) + 1
+		if len(m) < n {
+			return
+		}
+		c.seen += n
+		more := c.data
+		switch m[0] {
+		case 'E':
+			more = c.instead
+		case 'G':
+		default:
+			continue
+		}
+		c.awaits = false
+		c.sent[0] = append(c.sent[0], more...)
+		c.out = append(c.out, more...)
+		c.w.trace("client %d goes on with %q", c.id, more)
+	}
+}
+
 func (c *client) copyIn() (b []byte) {
 	rng := c.w.rng
 	simple := rng.IntN(2) == 0
@@ -212,7 +289,7 @@ func (c *client) copyIn() (b []byte) {
 		}
 		b = msg('Q', sql+"\x00")
 	} else {
-		c.copies = true
+		c.once = true
 		b = append(msg('P', "\x00copy t from stdin\x00\x00\x00"), msg('B', "\x00\x00\x00\x00\x00\x00\x00\x00")...)
 		b = append(b, msg('E', "\x00\x00\x00\x00\x00")...)
 		if rng.IntN(2) == 0 {
@@ -236,6 +313,7 @@ func (c *client) copyIn() (b []byte) {
 func (c *client) receive(n int) {
 	c.read = append(c.read, c.inbox[:n]...)
 	c.inbox = c.inbox[n:]
+	c.asked()
 	for !c.done {
 		end := answerEnd(c.read)
 		if end < 0 {

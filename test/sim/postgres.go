@@ -112,6 +112,7 @@ func (p *postgres) handle(typ byte, body string) {
 	switch typ {
 	case 'Q':
 		sql, _ := cut(body)
+		sql, _, _ = strings.Cut(sql, " -- ")
 		delete(p.statements, "")
 		list := strings.Split(sql, ";")
 		p.query(list, len(list) > 1)
@@ -187,6 +188,7 @@ func (p *postgres) fail(e *sqlError) {
 	if p.extended {
 		p.skip = true
 	}
+	p.flush() // a server does not keep errors back
 }
 
 func (p *postgres) query(list []string, many bool) {
@@ -261,6 +263,7 @@ func (p *postgres) aborted(sql string) bool {
 func (p *postgres) parse(body string) {
 	name, rest := cut(body)
 	sql, _ := cut(rest)
+	sql, _, _ = strings.Cut(sql, " -- ")
 	if name == "" {
 		delete(p.statements, "")
 	}

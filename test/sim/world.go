@@ -347,7 +347,7 @@ func (w *world) stepClient(c *client) bool {
 	}
 	switch w.rng.IntN(3) {
 	case 0:
-		if c.welcomed && c.left > 0 && len(c.sent) < 3 && !c.closed {
+		if c.ready() && !c.closed {
 			c.write()
 			return true
 		}
@@ -384,7 +384,7 @@ func (w *world) stepClient(c *client) bool {
 		c.done = true
 		return true
 	}
-	if c.welcomed && c.left > 0 && len(c.sent) < 3 {
+	if c.ready() {
 		c.write()
 		return true
 	}
