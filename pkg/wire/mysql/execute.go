@@ -42,7 +42,9 @@ type Execute struct {
 }
 
 // Cursor reports whether the statement is to open a cursor.
-func (x *Execute) Cursor() bool { return !x.Bulk && x.Flags&(CursorReadOnly|CursorForUpdate|CursorScrollable) != 0 }
+func (x *Execute) Cursor() bool {
+	return !x.Bulk && x.Flags&(CursorReadOnly|CursorForUpdate|CursorScrollable) != 0
+}
 
 // ParseExecute reads the head of a COM_STMT_EXECUTE or COM_STMT_BULK_EXECUTE of a client with these capabilities, for a
 // statement with so many parameters. p is the beginning of the payload, size the length of all of it as far as it is

@@ -13,8 +13,8 @@ type OK struct {
 	Warnings     uint16
 	// Info is text for people, such as "Rows matched: 1  Changed: 1  Warnings: 0".
 	Info []byte
-	// Track is a block of session tracking, to be read with ReadTracks. Status has StatusSessionChanged if, and only
-	// if, the packet had one.
+	// Track is a block of session tracking, to be read with ReadTracks. In both directions, Status has
+	// StatusSessionChanged in a packet with such a block and in no other.
 	Track []byte
 }
 
@@ -43,15 +43,14 @@ func ParseOK(payload []byte, caps Capabilities) (o OK, ok bool) {
 		}
 		return o, true
 	}
-	if len(r.p) > 0 {
-		o.Info = r.lenencBytes()
+	if len(r.p) == 0 {
+		// Without the text there is no block either, whatever the status says.
+		o.Status &^= StatusSessionChanged
+		return o, true
 	}
+	o.Info = r.lenencBytes()
 	if o.Status.Has(StatusSessionChanged) {
-		if len(r.p) > 0 || r.bad {
-			o.Track = r.lenencBytes()
-		} else {
-			o.Status &^= StatusSessionChanged
-		}
+		o.Track = r.lenencBytes()
 	}
 	if r.bad {
 		return OK{}, false
@@ -60,13 +59,14 @@ func ParseOK(payload []byte, caps Capabilities) (o OK, ok bool) {
 }
 
 // ParseEOF reads the payload of an EOF packet as it is sent without ClientDeprecateEOF. ok is false if it is none.
+// MariaDB sets StatusSessionChanged here too, which has no room for what it announces; it is cleared.
 func ParseEOF(payload []byte) (o OK, ok bool) {
 	if len(payload) < 5 || len(payload) >= maxEOF || payload[0] != HeadEOF {
 		return OK{}, false
 	}
 	return OK{
 		Warnings: binary.LittleEndian.Uint16(payload[1:]),
-		Status:   Status(binary.LittleEndian.Uint16(payload[3:])),
+		Status:   Status(binary.LittleEndian.Uint16(payload[3:])) &^ StatusSessionChanged,
 	}, true
 }
 

@@ -54,14 +54,22 @@ func ParseColumnCount(payload []byte, caps Capabilities) (n int, metadata, ok bo
 	return int(v), payload[size] == 1, true
 }
 
-// AppendColumnCount appends the packet that a result set begins with, column definitions to follow.
-func AppendColumnCount(dst []byte, seq byte, caps Capabilities, n int) []byte {
+// AppendColumnCount appends the packet that a result set begins with. metadata says whether the column definitions
+// follow; they have to for a peer whose capabilities have no flag for it.
+func AppendColumnCount(dst []byte, seq byte, caps Capabilities, n int, metadata bool) []byte {
 	dst, at := begin(dst)
 	dst = AppendLenencInt(dst, uint64(n))
 	if caps.metadataFlag() {
-		dst = append(dst, 1)
+		dst = appendBool(dst, metadata)
 	}
 	return finish(dst, at, seq)
+}
+
+func appendBool(dst []byte, v bool) []byte {
+	if v {
+		return append(dst, 1)
+	}
+	return append(dst, 0)
 }
 
 func (c Capabilities) metadataFlag() bool {
@@ -204,11 +212,7 @@ func AppendPrepared(dst []byte, seq byte, caps Capabilities, s Prepared) []byte 
 	dst = binary.LittleEndian.AppendUint16(dst, s.Params)
 	dst = binary.LittleEndian.AppendUint16(append(dst, 0), s.Warnings)
 	if caps.Has(ClientOptionalResultsetMetadata) {
-		flag := byte(0)
-		if s.Metadata {
-			flag = 1
-		}
-		dst = append(dst, flag)
+		dst = appendBool(dst, s.Metadata)
 	}
 	return finish(dst, at, seq)
 }

@@ -9,7 +9,7 @@ type TrackType byte
 const (
 	TrackVariables       TrackType = 0 // pairs of name and value: ReadVariables
 	TrackSchema          TrackType = 1 // the default schema: TrackValue
-	TrackState           TrackType = 2 // "1" if anything changed: TrackValue
+	TrackState           TrackType = 2 // the data is "1" itself: something changed
 	TrackGTIDs           TrackType = 3 // TrackGTIDs
 	TrackCharacteristics TrackType = 4 // statements that start such a transaction again: TrackValue
 	TrackTransaction     TrackType = 5 // eight letters: TrackValue
@@ -81,7 +81,7 @@ func AppendTrackVariable[S string | []byte](block []byte, name, value S) []byte 
 	return AppendLenencString(AppendLenencString(block, name), value)
 }
 
-// AppendTrackValue appends an entry whose data is one string to a block.
+// AppendTrackValue appends an entry that TrackValue reads to a block.
 func AppendTrackValue[S string | []byte](block []byte, typ TrackType, value S) []byte {
 	block = AppendLenencInt(append(block, byte(typ)), uint64(LenencSize(uint64(len(value)))+len(value)))
 	return AppendLenencString(block, value)
