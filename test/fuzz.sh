@@ -12,8 +12,12 @@ for file in $(grep -rl --include='*_test.go' '^func Fuzz' pkg internal cmd test 
     dir=$(dirname "$file")
     for target in $(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$file"); do
         if ! ${GO:-go} test -run '^$' -fuzz "^$target\$" -fuzztime "$time" -timeout 0 "./$dir" >"$log" 2>&1; then
-            cat "$log"
-            exit 1
+            # On a busy machine go's own fuzzing engine takes the end of the time for a failure (go issue 48591). There is
+            # no failing input then.
+            if grep -q 'Failing input' "$log" || ! grep -q '^ *context deadline exceeded$' "$log"; then
+                cat "$log"
+                exit 1
+            fi
         fi
         echo "fuzz  $dir $target $time: $(sed -n 's/^fuzz: elapsed.*\(execs: [0-9]*\).*/\1/p' "$log" | tail -1)"
     done
