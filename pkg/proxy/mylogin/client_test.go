@@ -80,7 +80,9 @@ func agree(nc net.Conn, l *mylogin.Login) {
 	if l.TLS != nil {
 		nc = l.TLS
 	}
-	ok := func(seq byte) { _, _ = nc.Write(mysql.AppendOK(nil, seq, l.Capabilities, mysql.OK{Status: mysql.StatusAutocommit})) }
+	ok := func(seq byte) {
+		_, _ = nc.Write(mysql.AppendOK(nil, seq, l.Capabilities, mysql.OK{Status: mysql.StatusAutocommit}))
+	}
 	ok(l.NextSeq)
 	head := make([]byte, mysql.HeaderLen)
 	for {
