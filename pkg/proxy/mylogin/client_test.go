@@ -158,7 +158,7 @@ func TestGoMySQL(t *testing.T) {
 						t.Errorf("%+v", o.login)
 					}
 				}
-				if !strings.Contains(got, c.want) {
+				if got != c.want {
 					t.Errorf("%q, want %q (%v)", got, c.want, o.err)
 				}
 			})
@@ -212,10 +212,13 @@ func commandLine(t *testing.T, path string, mariadb bool, c clientCase) {
 	said, err := cmd.CombinedOutput()
 	o := <-outcomes
 	got := strings.TrimSpace(string(said))
+	if strings.Contains(got, "2059 (HY000): Authentication plugin 'mysql_native_password' cannot be loaded") {
+		t.Skip("clients of MySQL 9 come without mysql_native_password")
+	}
 	if o.err == nil && err == nil {
 		got = o.login.Method.String()
 	}
-	if !strings.Contains(got, c.want) {
+	if got != c.want && got != "ERROR "+c.want {
 		t.Errorf("%q, want %q (%v)", got, c.want, o.err)
 	}
 }
