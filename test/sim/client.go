@@ -200,8 +200,8 @@ func (c *client) extended() (b []byte) {
 		} else if name == "" && rng.IntN(12) == 0 {
 			sql = c.protocolName()
 			c.once = true
-		} else {
-			sql += c.padding(400, 300_000)
+		} else if strings.HasPrefix(sql, "select") {
+			sql += c.padding(200, 300_000)
 		}
 		b = append(b, msg('P', name+"\x00"+sql+"\x00\x00\x00")...)
 	}

@@ -142,10 +142,9 @@ func (s *Session) queryEffects(e *entry, effects sqlscan.Effects, control bool) 
 		e.releases = effects & releaseEffects
 	}
 	if effects&(sqlscan.EffectDiscardAll|sqlscan.EffectDeallocateAll) != 0 {
-		e.op, e.saved = opForgetAll, s.statements
+		e.op, e.saved = opForgetAll, &forgotten{s.statements, s.srv.prepared.takeAll()}
 		s.rename(nil)
 		s.srv.named = s.srv.owed.newest()
-		s.srv.prepared.clear()
 	}
 	if effects&(sqlscan.EffectDiscardAll|sqlscan.EffectResetAll) != 0 {
 		s.srv.resets(e)

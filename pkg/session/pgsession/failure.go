@@ -212,10 +212,10 @@ func (s *Session) undo(e *entry) {
 		}
 	case opForgetAll:
 		if !e.confirmed {
-			s.rename(e.saved)
-			// They are still prepared on the server, under names that are
-			// forgotten now.
-			srv.doubt = true
+			s.rename(e.saved.names)
+			if !srv.prepared.putBack(e.saved.prepared) {
+				srv.doubt = true
+			}
 		}
 	}
 }

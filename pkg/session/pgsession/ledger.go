@@ -86,8 +86,8 @@ type entry struct {
 	prep     *prepared
 	stmt     Statement
 	name     string
-	version  uint64               // opUnnamed, opForgetUnnamed: of what unnamed statement
-	saved    map[string]Statement // opForgetAll: what to restore
+	version  uint64     // opUnnamed, opForgetUnnamed: of what unnamed statement
+	saved    *forgotten // opForgetAll: what to restore
 	// prior is the unnamed statement that the request replaces or destroys, if it
 	// may be ignored on account of an earlier one in its batch.
 	prior *priorUnnamed

@@ -84,9 +84,6 @@ func (ps *preparedSet) use(p *prepared) {
 
 // add notes a statement under a new number.
 func (ps *preparedSet) add(s Statement, catalog uint64) *prepared {
-	if ps.byStatement == nil {
-		ps.byStatement = make(map[Statement]*prepared)
-	}
 	ps.lastNumber++
 	p := &prepared{stmt: s, number: ps.lastNumber, catalog: catalog}
 	ps.restore(p)
@@ -97,6 +94,9 @@ func (ps *preparedSet) add(s Statement, catalog uint64) *prepared {
 func (ps *preparedSet) restore(p *prepared) {
 	if p.refused {
 		return
+	}
+	if ps.byStatement == nil {
+		ps.byStatement = make(map[Statement]*prepared)
 	}
 	ps.byStatement[p.stmt] = p
 	ps.link(p)
@@ -115,6 +115,45 @@ func (ps *preparedSet) remove(p *prepared) {
 func (ps *preparedSet) clear() {
 	clear(ps.byStatement)
 	ps.newest, ps.oldest = nil, nil
+}
+
+// forgotten is what DEALLOCATE ALL forgets.
+type forgotten struct {
+	names    map[string]Statement
+	prepared preparedSet
+}
+
+// takeAll takes everything out; numbers go on counting.
+func (ps *preparedSet) takeAll() preparedSet {
+	all := *ps
+	*ps = preparedSet{lastNumber: all.lastNumber}
+	return all
+}
+
+// putBack puts everything back that takeAll has taken out. It gives false if some
+// of it was prepared anew since, so that the server has it twice.
+func (ps *preparedSet) putBack(all preparedSet) bool {
+	since := ps.takeAll()
+	*ps = all
+	ps.lastNumber = since.lastNumber
+	for p := ps.oldest; p != nil; {
+		next := p.newer
+		if p.refused {
+			ps.remove(p)
+		}
+		p = next
+	}
+	once := true
+	for p := since.oldest; p != nil; {
+		next := p.newer
+		if ps.get(p.stmt) == nil {
+			ps.restore(p)
+		} else {
+			once = false
+		}
+		p = next
+	}
+	return once
 }
 
 func (ps *preparedSet) link(p *prepared) {
