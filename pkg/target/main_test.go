@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/rdsproxy/rdsproxy/test/myserver"
 	"github.com/rdsproxy/rdsproxy/test/pgserver"
 )
 
@@ -16,10 +17,16 @@ func TestMain(m *testing.M) {
 	if os.Getenv(childEnv) != "" {
 		os.Exit(m.Run()) // a test's child needs no servers
 	}
-	code := pgserver.Main(m)
-	if err := goleak.Find(goleak.IgnoreAnyFunction("github.com/rdsproxy/rdsproxy/test/pgserver.init.func1.1")); err != nil && code == 0 {
+	code := myserver.Main(servers{m})
+	if err := goleak.Find(goleak.IgnoreAnyFunction("github.com/rdsproxy/rdsproxy/test/pgserver.init.func1.1"),
+		goleak.IgnoreAnyFunction("github.com/rdsproxy/rdsproxy/test/machine.spawn")); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}
 	os.Exit(code)
 }
+
+// servers runs the tests with PostgreSQL servers to share.
+type servers struct{ m *testing.M }
+
+func (s servers) Run() int { return pgserver.Main(s.m) }

@@ -9,8 +9,9 @@ import (
 
 // Kill ends the query that the connection with this thread id runs, by KILL QUERY
 // on a connection of its own, logged in as r. When it returns nil the server has
-// marked the query; that shows as error 1317 there. A connection that is idle may
-// have its next query hit. A thread that is not there gives the server's error 1094.
+// marked the query; that shows as error 1317 there. What is sent on an idle
+// connection afterwards is not hit. A thread that is not there gives the server's
+// error 1094.
 func (d *MySQLDialer) Kill(ctx context.Context, r MySQLRequest, threadID uint32) error {
 	ctx, cancel := d.endpoint.limit(ctx)
 	defer cancel()

@@ -426,8 +426,14 @@ func (s *mysite) testKill(t *testing.T) {
 		if got := <-answer; got != strconv.Itoa(int(mysql.CodeQueryInterrupted)) {
 			t.Errorf("%s: the query ended with %q", mode, got)
 		}
-		if got := askMySQL(t, e, "SELECT 1"); got != "1" {
-			t.Errorf("%s: the next query: %s", mode, got)
+		// After Kill has returned nothing is hit any more.
+		for range 20 {
+			if got := askMySQL(t, e, "SELECT 1"); got != "1" {
+				t.Fatalf("%s: a later query was hit: %s", mode, got)
+			}
+			if err := d.Kill(t.Context(), myAs("plain"), e.ThreadID); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	d := target.NewMySQLDialer(s.options())
@@ -495,9 +501,7 @@ func (s *mysite) testFrozen(t *testing.T) {
 }
 
 func (s *mysite) testDown(t *testing.T) {
-	if err := s.Stop(); err != nil {
-		t.Fatal(err)
-	}
+	s.Kill()
 	_, err := target.NewMySQLDialer(s.options()).Dial(t.Context(), myAs("plain"))
 	var failed *target.Error
 	if !errors.As(err, &failed) || failed.Stage != target.StageConnect || target.Permanent(err) {
