@@ -232,7 +232,7 @@ func describe(t *testing.T, block []byte) string {
 	tracks := mysql.ReadTracks(block)
 	for typ, data, ok := tracks.Next(); ok; typ, data, ok = tracks.Next() {
 		value, whole := mysql.TrackValue(data)
-		if !whole && typ != mysql.TrackVariables && typ != mysql.TrackState {
+		if !whole && typ != mysql.TrackVariables && typ != mysql.TrackState && typ != mysql.TrackGTIDs {
 			t.Fatalf("type %d: %x", typ, data)
 		}
 		switch typ {
@@ -250,6 +250,9 @@ func describe(t *testing.T, block []byte) string {
 			b.WriteString("schema=" + string(value) + " ")
 		case mysql.TrackState:
 			b.WriteString("state=" + string(data) + " ")
+		case mysql.TrackGTIDs:
+			gtids, _ := mysql.TrackGTIDSet(data)
+			b.WriteString("gtids=" + string(gtids) + " ")
 		case mysql.TrackCharacteristics:
 			b.WriteString("characteristics=" + string(value) + " ")
 		case mysql.TrackTransaction:
