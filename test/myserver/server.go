@@ -311,7 +311,7 @@ func (s *Server) Exec(ctx context.Context, sql ...string) error {
 	if err != nil {
 		return fmt.Errorf("superuser's connection: %w", err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // what was asked for is there
 	for _, q := range sql {
 		if _, err := conn.Execute(q); err != nil {
 			verb, _, _ := strings.Cut(q, " ") // the rest may hold a password
@@ -328,7 +328,7 @@ func (s *Server) Query(ctx context.Context, sql string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("superuser's connection: %w", err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // what was asked for is there
 	r, err := conn.Execute(sql)
 	if err != nil {
 		return "", err

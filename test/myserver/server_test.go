@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -37,8 +38,7 @@ func login(t *testing.T, s *Server, user, password, query string, options ...cli
 }
 
 func code(err error) uint16 {
-	var e *mysql.MyError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*mysql.MyError](err); ok {
 		return e.Code
 	}
 	return 0
@@ -132,7 +132,7 @@ func TestStopKillRestart(t *testing.T) {
 			s.Freeze()
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
-			if _, err := login2(ctx, s); err == nil {
+			if _, err := greeted(ctx, s); err == nil {
 				t.Error("a frozen server answered")
 			}
 			s.Thaw()
@@ -146,8 +146,8 @@ func TestStopKillRestart(t *testing.T) {
 	}
 }
 
-// login2 tells whether the server greets within the time of ctx.
-func login2(ctx context.Context, s *Server) (int, error) {
+// greeted tells whether the server greets within the time of ctx.
+func greeted(ctx context.Context, s *Server) (int, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", s.Addr())
 	if err != nil {
 		return 0, err
@@ -170,8 +170,8 @@ func TestNothingLeftBehind(t *testing.T) {
 	if _, err := os.Stat(s.Dir); !os.IsNotExist(err) {
 		t.Errorf("folder is still there: %v", err)
 	}
-	if p, err := os.FindProcess(pid); err == nil && p.Signal(os.Signal(nil)) == nil {
-		t.Error("the process is still there")
+	if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("the process is still there: %v", err)
 	}
 }
 
@@ -209,7 +209,8 @@ func TestClients(t *testing.T) {
 }
 
 func TestShared(t *testing.T) {
-	if Shared(t, MariaDB) != Shared(t, MariaDB) {
+	a, b := Shared(t, MariaDB), Shared(t, MariaDB)
+	if a != b {
 		t.Error("two servers")
 	}
 }
