@@ -39,7 +39,8 @@ const maxColumns = 1<<16 - 1
 
 // ParseColumnCount reads the payload that a result set begins with. metadata reports whether as many column definitions
 // follow: with ClientOptionalResultsetMetadata and MariaDBCacheMetadata, a server may leave them out. The flag stands
-// behind the count in both dialects, whatever MySQL's documentation says.
+// behind the count in both dialects, whatever MySQL's documentation says. Without ClientDeprecateEOF, an EOF packet
+// comes behind the definitions, and it comes where they are left out, too.
 func ParseColumnCount(payload []byte, caps Capabilities) (n int, metadata, ok bool) {
 	v, size, ok := ReadLenencInt(payload)
 	if !ok || v == 0 || v > maxColumns {
@@ -174,7 +175,8 @@ func AppendTextRow(dst []byte, seq byte, values ...[]byte) []byte {
 }
 
 // Prepared is the packet that answers COM_STMT_PREPARE. Behind it come Params and then Columns column definitions if
-// Metadata is set, each group with an EOF packet at its end without ClientDeprecateEOF.
+// Metadata is set. Without ClientDeprecateEOF, an EOF packet ends each of the two groups whose count is not 0, whether
+// the definitions are there or not.
 type Prepared struct {
 	ID       uint32
 	Columns  uint16

@@ -112,6 +112,15 @@ func TestColumnCount(t *testing.T) {
 			}
 		}
 	}
+	// MySQL 9.7 after SET resultset_metadata=NONE.
+	const optional = mysql.Always | mysql.ClientOptionalResultsetMetadata
+	if n, metadata, ok := mysql.ParseColumnCount([]byte("\x02\x00"), optional); n != 2 || metadata || !ok {
+		t.Error("a result without column definitions")
+	}
+	s, ok := mysql.ParsePrepared([]byte("\x00\x01\x00\x00\x00\x02\x00\x01\x00\x00\x00\x00\x00"), optional)
+	if want := (mysql.Prepared{ID: 1, Columns: 2, Params: 1}); s != want || !ok {
+		t.Errorf("a statement without column definitions: %+v", s)
+	}
 	for _, in := range []string{"", "\x00", "\xfb", "\xfd\x00\x00\x01", "\xfe\xff\xff\xff\xff\xff\xff\xff\xff", "\xfc\x01"} {
 		if n, _, ok := mysql.ParseColumnCount([]byte(in), 0); ok {
 			t.Errorf("%q: %d", in, n)
