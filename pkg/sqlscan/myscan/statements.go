@@ -113,7 +113,7 @@ func (m *machine) killToken(t token, start, end int) {
 	}
 	m.prev = t
 	switch {
-	case m.kill.End != 0 || m.kill.Form == KillOther || m.inert:
+	case m.kill.End != 0 || m.kill.Form == KillOther || m.comment.seen:
 	case t == kwHard:
 		return
 	case t == kwSoft:
