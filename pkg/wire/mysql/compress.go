@@ -191,7 +191,7 @@ func readExactly(dst []byte, r io.Reader, n int) (out []byte, ok bool) {
 	// One more read reaches the checksum, too.
 	var more [1]byte
 	got, err := io.ReadFull(r, more[:])
-	return dst, got == 0 && err == io.EOF //nolint:errorlint // io.ReadFull returns it as it is
+	return dst, got == 0 && err == io.EOF
 }
 
 // zstdCodec compresses with zstd.

@@ -82,7 +82,7 @@ func (x *Execute) head(c *cursor, caps Capabilities, params int) {
 	if named {
 		n := c.lenenc()
 		// The parameters of the statement come first, query attributes behind them.
-		if !c.stopped() && (n > maxParams || int(n) < params) { //nolint:gosec // bounded
+		if !c.stopped() && (n > maxParams || int(n) < params) {
 			c.bad = true
 			return
 		}

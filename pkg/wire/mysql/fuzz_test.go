@@ -28,7 +28,7 @@ func seeds(f *testing.F, add func(payload []byte, caps uint64), kinds ...string)
 	}
 }
 
-var sameBytes = cmp.Comparer(func(a, b []byte) bool { return bytes.Equal(a, b) })
+var sameBytes = cmp.Comparer(bytes.Equal)
 
 func FuzzGreeting(f *testing.F) {
 	seeds(f, func(p []byte, _ uint64) { f.Add(p) }, "greeting", "err")

@@ -35,7 +35,7 @@ func (p *peer) next() []byte {
 		}
 		n, err := p.conn.Read(buf)
 		if err != nil {
-			if err != io.EOF && err != io.ErrClosedPipe {
+			if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrClosedPipe) {
 				p.t.Error(err)
 			}
 			return nil

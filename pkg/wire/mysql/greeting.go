@@ -80,13 +80,13 @@ func AppendGreeting(dst []byte, seq byte, g *Greeting) []byte {
 	dst = appendCString(append(dst, protocolVersion), g.Version)
 	dst = binary.LittleEndian.AppendUint32(dst, g.ThreadID)
 	dst = append(append(dst, g.Salt[:saltFirst]...), 0)
-	dst = binary.LittleEndian.AppendUint16(dst, uint16(g.Capabilities&0xffff)) //nolint:gosec // masked
+	dst = binary.LittleEndian.AppendUint16(dst, uint16(g.Capabilities&0xffff))
 	dst = append(dst, g.Collation)
 	dst = binary.LittleEndian.AppendUint16(dst, uint16(g.Status))
-	dst = binary.LittleEndian.AppendUint16(dst, uint16(g.Capabilities>>16&0xffff)) //nolint:gosec // masked
+	dst = binary.LittleEndian.AppendUint16(dst, uint16(g.Capabilities>>16&0xffff))
 	saltLen := byte(0)
 	if g.Capabilities.Has(ClientPluginAuth) {
-		saltLen = byte(min(len(g.Salt)+1, maxSalt)) //nolint:gosec // bounded
+		saltLen = byte(min(len(g.Salt)+1, maxSalt))
 	}
 	dst = append(dst, saltLen, 0, 0, 0, 0, 0, 0)
 	dst = binary.LittleEndian.AppendUint32(dst, g.Capabilities.extendedWord())
@@ -102,5 +102,5 @@ func (c Capabilities) extendedWord() uint32 {
 	if !c.Extended() {
 		return 0
 	}
-	return uint32(c >> 32) //nolint:gosec // its upper half
+	return uint32(c >> 32)
 }

@@ -114,7 +114,7 @@ func AppendSSLRequest(dst []byte, seq byte, l *Login) []byte {
 }
 
 func appendLoginHead(dst []byte, l *Login) []byte {
-	dst = binary.LittleEndian.AppendUint32(dst, uint32(l.Capabilities&0xffffffff)) //nolint:gosec // masked
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(l.Capabilities&0xffffffff))
 	dst = binary.LittleEndian.AppendUint32(dst, l.MaxPacket)
 	dst = append(dst, byte(l.Collation)) //nolint:gosec // the field has one byte
 	dst = append(dst, make([]byte, 19)...)

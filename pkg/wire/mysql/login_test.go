@@ -54,7 +54,7 @@ func TestLoginsComeBack(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b []byte) bool { return string(a) == string(b) })); diff != "" {
+			if diff := cmp.Diff(want, got, sameBytes); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 			if mysql.IsSSLRequest(p) {
@@ -182,7 +182,7 @@ func TestParseChangeUser(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if diff := cmp.Diff(&c.want, got, cmp.Comparer(func(a, b []byte) bool { return string(a) == string(b) })); diff != "" {
+		if diff := cmp.Diff(&c.want, got, sameBytes); diff != "" {
 			t.Errorf("%s (-want +got)\n%s", name, diff)
 		}
 	}

@@ -3,7 +3,6 @@
 package mysql_test
 
 import (
-	"bytes"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -54,8 +53,7 @@ func TestOKForEachPeer(t *testing.T) {
 			if !ok || p[0] != head {
 				t.Errorf("%s: %x", name, p)
 			}
-			same := cmp.Comparer(func(a, b []byte) bool { return bytes.Equal(a, b) })
-			if diff := cmp.Diff(want, got, same); diff != "" {
+			if diff := cmp.Diff(want, got, sameBytes); diff != "" {
 				t.Errorf("%s (-want +got)\n%s", name, diff)
 			}
 		}

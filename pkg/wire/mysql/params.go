@@ -77,7 +77,7 @@ func (c *cursor) lenenc() uint64 {
 
 func (c *cursor) lenencBytes() []byte {
 	v := c.lenenc()
-	if v > uint64(max(c.size-c.at, 0)) { //nolint:gosec // not negative
+	if v > uint64(max(c.size-c.at, 0)) {
 		c.bad = true
 		return nil
 	}
@@ -132,7 +132,7 @@ func (c *cursor) value(t Type) {
 func (c *cursor) values(n int, nulls, types []byte, named bool, omitted func(param int) bool) {
 	r := reader{p: types}
 	for i := range n {
-		t := Type(r.uint16() & 0xff) //nolint:gosec // masked
+		t := Type(r.uint16() & 0xff)
 		if named {
 			r.lenencBytes()
 		}
@@ -162,7 +162,7 @@ func QueryText(p []byte, size int, caps Capabilities) (at, need int, err error) 
 		if n > maxParams || sets != 1 && !c.stopped() {
 			return 0, 0, Malformed()
 		}
-		if n := int(n); n > 0 { //nolint:gosec // bounded
+		if n := int(n); n > 0 {
 			nulls := c.take((n + 7) / 8)
 			if c.uint8() != 1 && !c.stopped() {
 				return 0, 0, Malformed()
