@@ -48,6 +48,9 @@ type fakeClient struct {
 	conn    *fakeConn
 	timer   time.Duration
 	cancels int
+	heard   func(p []byte) // what the client is sent, if somebody listens
+	// cancelled are the connections that a cancel request is on its way to.
+	cancelled []*fakeConn
 }
 
 // fakeConn is a database connection.
@@ -59,6 +62,7 @@ type fakeConn struct {
 	inbox    []byte
 	closed   bool
 	held     bool // not given out at once
+	answers  *answerer
 }
 
 func newWorld(tb testing.TB) *world {
@@ -273,6 +277,9 @@ func (c *fakeClient) ToClient(p []byte) {
 	if c.closed || c.gone {
 		c.w.fail("%s is sent something after its end: %s", c.name, pgmsg.DecodeBackend(p))
 	}
+	if c.heard != nil {
+		c.heard(p)
+	}
 	if len(p) > 0 {
 		c.w.send(c.name, p)
 	}
@@ -282,6 +289,9 @@ func (c *fakeClient) ToClient(p []byte) {
 func (c *fakeClient) ToServer(p []byte) {
 	if c.conn == nil {
 		c.w.fail("%s sends to a server without a connection: %s", c.name, pgmsg.DecodeFrontend(p))
+	}
+	if a := c.conn.answers; a != nil {
+		a.in = append(a.in, p...)
 	}
 	if len(p) > 0 {
 		c.w.send(c.conn.name, p)
@@ -375,6 +385,7 @@ func (c *fakeClient) CloseClient() {
 // CancelQuery implements Host.
 func (c *fakeClient) CancelQuery() {
 	c.cancels++
+	c.cancelled = append(c.cancelled, c.conn)
 	c.w.note("%s cancels on %s", c.name, c.conn.name)
 }
 
