@@ -7,12 +7,33 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
-
-	"github.com/rdsproxy/rdsproxy/test/pgserver"
 )
 
-// CacheDir is the folder that keeps what was downloaded; see pgserver.CacheDir.
-func CacheDir() (string, error) { return pgserver.CacheDir() }
+// cacheEnv names the variable that overrides the cache folder.
+const cacheEnv = "RDSPROXY_TEST_CACHE"
+
+// CacheDir returns the folder that keeps what was downloaded, creating it. It is
+// $RDSPROXY_TEST_CACHE, or /var/cache/rdsproxy-test for root (whose home other
+// users may not enter, while the servers run as another user), or the user's
+// own cache folder.
+func CacheDir() (string, error) {
+	dir := os.Getenv(cacheEnv)
+	switch {
+	case dir != "":
+	case os.Geteuid() == 0:
+		dir = "/var/cache/rdsproxy-test"
+	default:
+		base, err := os.UserCacheDir()
+		if err != nil {
+			return "", fmt.Errorf("no cache folder, set %s: %w", cacheEnv, err)
+		}
+		dir = filepath.Join(base, "rdsproxy-test")
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("cache folder, set %s to another: %w", cacheEnv, err)
+	}
+	return dir, nil
+}
 
 // LockCache holds a lock over processes: test binaries of several packages run
 // at the same time, and one of them should install.

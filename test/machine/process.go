@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"runtime"
 	"sync"
+	"syscall"
 )
 
 // Environment is all that a server's programs see: nothing of the caller's
@@ -31,20 +32,20 @@ func spawn(jobs <-chan func()) {
 }
 
 // Start starts cmd as the account, in a process group of its own, such that
-// Ctrl-C on the terminal reaches this process alone. The kernel kills the child
-// when this process dies, however it dies (Linux only).
-func Start(cmd *exec.Cmd, a *Account) error {
-	cmd.SysProcAttr = attributes(a)
+// Ctrl-C on the terminal reaches this process alone. The kernel sends the child the
+// signal farewell when this process dies, however it dies (Linux only).
+func Start(cmd *exec.Cmd, a *Account, farewell syscall.Signal) error {
+	cmd.SysProcAttr = attributes(a, farewell)
 	result := make(chan error)
 	spawner() <- func() { result <- cmd.Start() }
 	return <-result
 }
 
-// Run runs cmd to its end as the account. Its output is in the error.
+// Run runs cmd to its end as the account. The end of its output is in the error.
 func Run(cmd *exec.Cmd, a *Account) error {
 	out := &tail{}
 	cmd.Stdout, cmd.Stderr = out, out
-	if err := Start(cmd, a); err != nil {
+	if err := Start(cmd, a, syscall.SIGKILL); err != nil {
 		return err
 	}
 	if err := cmd.Wait(); err != nil {

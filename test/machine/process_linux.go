@@ -4,6 +4,6 @@ package machine
 
 import "syscall"
 
-func attributes(a *Account) *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: a.credential()}
+func attributes(a *Account, farewell syscall.Signal) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: farewell, Credential: a.credential()}
 }

@@ -58,6 +58,15 @@ func AptInstall(ctx context.Context, packages ...string) error {
 	if _, err := exec.LookPath("apt-get"); err != nil {
 		return errors.New("it is not installed, and this is not a system with apt-get")
 	}
+	cache, err := CacheDir()
+	if err != nil {
+		return err
+	}
+	unlock, err := LockCache(cache, "apt")
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	return AsRoot(ctx, fmt.Sprintf("installing %v with apt-get", packages), `
 set -- -q -y -o DPkg::Lock::Timeout=300 --no-remove --no-install-recommends install "$@"
 apt-get "$@" || { apt-get -q update; apt-get "$@"; }`, packages...)

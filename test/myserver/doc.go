@@ -18,7 +18,7 @@
 //	              sid/opt/mysql in the cache, with MySQL's client and MySQL Router
 //	NewestMariaDB Debian unstable's: sid/opt/mariadb in the cache
 //
-// The cache is the folder that pgserver.CacheDir tells, /var/cache/rdsproxy-test
+// The cache is the folder that machine.CacheDir tells, /var/cache/rdsproxy-test
 // for root. Programs of Debian unstable need their own dynamic loader: start them
 // with Installation.Command. sysbench is the distribution's, in the path.
 //

@@ -4,13 +4,12 @@ package myserver
 
 import (
 	"cmp"
-	"crypto/rand"
 	"fmt"
 	"path/filepath"
 	"strings"
 
 	"github.com/rdsproxy/rdsproxy/test/certs"
-	"github.com/rdsproxy/rdsproxy/test/pgserver"
+	"github.com/rdsproxy/rdsproxy/test/machine"
 )
 
 // Options describe a server. The zero value is the distribution's MariaDB on
@@ -65,9 +64,9 @@ const Superuser = "root"
 func (o Options) withDefaults() (Options, error) {
 	o.Flavor = cmp.Or(o.Flavor, MariaDB)
 	o.Host = cmp.Or(o.Host, "127.0.0.1")
-	o.Password = cmp.Or(o.Password, rand.Text())
+	o.Password = cmp.Or(o.Password, machine.RandomPassword())
 	if o.Port == 0 {
-		port, err := pgserver.FreePort(o.Host)
+		port, err := machine.FreePort(o.Host)
 		if err != nil {
 			return o, err
 		}

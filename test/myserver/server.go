@@ -145,7 +145,7 @@ func (s *Server) Start(ctx context.Context) error {
 	defer log.Close()
 	cmd := s.serverCommand(context.WithoutCancel(ctx)) // it outlives the start
 	cmd.Stdout, cmd.Stderr = log, log
-	if err := machine.Start(cmd, s.account); err != nil {
+	if err := machine.Start(cmd, s.account, syscall.SIGKILL); err != nil {
 		return fmt.Errorf("start of %s %s: %w", s.Flavor, s.Version, err)
 	}
 	p := &process{cmd: cmd, done: make(chan struct{})}

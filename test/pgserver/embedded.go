@@ -13,6 +13,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/rdsproxy/rdsproxy/test/machine"
 )
 
 // embeddedVersions are the exact versions of the npm packages
@@ -41,11 +43,11 @@ func embedded(ctx context.Context, version int) (Installation, error) {
 	if err != nil {
 		return Installation{}, err
 	}
-	cache, err := CacheDir()
+	cache, err := machine.CacheDir()
 	if err != nil {
 		return Installation{}, err
 	}
-	unlock, err := lockCache(cache, "npm")
+	unlock, err := machine.LockCache(cache, "npm")
 	if err != nil {
 		return Installation{}, err
 	}
@@ -93,7 +95,7 @@ func download(ctx context.Context, pkg, cache, dir string) error {
 		"--cache", filepath.Join(work, "cache"), "--prefix", work, pkg)
 	cmd.Dir = work
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("npm install %s: %w\n%s", pkg, err, lastLines(string(out), 10))
+		return fmt.Errorf("npm install %s: %w\n%s", pkg, err, machine.LastLines(string(out), 10))
 	}
 	native := filepath.Join(work, "node_modules", pkg[:strings.LastIndexByte(pkg, '@')], "native")
 	if err := restoreLinks(native); err != nil {

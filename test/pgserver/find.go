@@ -13,6 +13,8 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
+
+	"github.com/rdsproxy/rdsproxy/test/machine"
 )
 
 // binEnv names the variable that points to a folder with PostgreSQL's programs,
@@ -157,7 +159,7 @@ var versionPattern = regexp.MustCompile(`\(PostgreSQL\) (\d+)`)
 
 func majorVersion(program string) (int, error) {
 	cmd := exec.Command(program, "--version")
-	cmd.Env = environment()
+	cmd.Env = machine.Environment()
 	out, err := cmd.Output()
 	if err != nil {
 		return 0, fmt.Errorf("%s --version: %w", program, err)

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/rdsproxy/rdsproxy/test/certs"
+	"github.com/rdsproxy/rdsproxy/test/machine"
 )
 
 // Options describe a server. The zero value is the distribution's PostgreSQL on
@@ -55,10 +56,10 @@ const Superuser = "postgres"
 func (o Options) withDefaults() (Options, error) {
 	o.Host = cmp.Or(o.Host, "127.0.0.1")
 	if o.Password == "" {
-		o.Password = randomPassword()
+		o.Password = machine.RandomPassword()
 	}
 	if o.Port == 0 {
-		port, err := FreePort(o.Host)
+		port, err := machine.FreePort(o.Host)
 		if err != nil {
 			return o, err
 		}

@@ -7,20 +7,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
-
-// attributes puts a child in a process group of its own, so that Ctrl-C on the
-// terminal reaches only us and the server is stopped in order, and has the
-// kernel send SIGQUIT (PostgreSQL's immediate shutdown) when we die.
-func attributes(u *runUser) *syscall.SysProcAttr {
-	a := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGQUIT}
-	if u != nil {
-		a.Credential = &syscall.Credential{Uid: u.uid, Gid: u.gid}
-	}
-	return a
-}
 
 // state is the kernel's letter for what a process does: 'T' stopped, 'Z' ended but
 // not yet collected, 0 gone.

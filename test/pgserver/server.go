@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/rdsproxy/rdsproxy/test/machine"
 )
 
 const (
@@ -37,7 +39,7 @@ type Server struct {
 	Dir string
 
 	opts Options
-	user *runUser
+	user *machine.Account
 	mu   struct {
 		sync.Mutex
 		proc *process // nil while stopped
@@ -68,12 +70,12 @@ func Launch(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	u, err := serverUser()
+	u, err := machine.Unprivileged("postgres", "nobody") // PostgreSQL refuses root
 	if err != nil {
 		return nil, err
 	}
 	sweep()
-	dir, err := scratchDir(u)
+	dir, err := machine.ScratchDir(scratchPrefix, u)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +86,7 @@ func Launch(ctx context.Context, o Options) (*Server, error) {
 	return s, nil
 }
 
-var sweep = sync.OnceFunc(sweepScratch)
+var sweep = sync.OnceFunc(func() { machine.SweepScratch(scratchPrefix) })
 
 func (s *Server) create(ctx context.Context, o Options) error {
 	o, err := o.withDefaults()
@@ -104,23 +106,23 @@ func (s *Server) create(ctx context.Context, o Options) error {
 // initdb makes the data folder and writes the settings into it.
 func (s *Server) initdb(ctx context.Context) error {
 	pw := filepath.Join(s.Dir, "pw")
-	if err := s.writeFile(pw, []byte(s.Password+"\n")); err != nil {
+	if err := s.user.WriteFile(pw, []byte(s.Password+"\n")); err != nil {
 		return err
 	}
 	defer os.Remove(pw)
 	cmd := exec.CommandContext(ctx, filepath.Join(s.BinDir, "initdb"), "-D", s.DataDir(), "-U", Superuser, "--pwfile", pw,
 		"--auth-local=trust", "--auth-host=scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync")
-	cmd.Dir, cmd.Env = s.Dir, environment()
-	if out, err := runAs(cmd, s.user); err != nil {
-		return fmt.Errorf("initdb of PostgreSQL %d: %w\n%s", s.Installation.Version, err, lastLines(string(out), 15))
+	cmd.Dir, cmd.Env = s.Dir, machine.Environment()
+	if err := machine.Run(cmd, s.user); err != nil {
+		return fmt.Errorf("initdb of PostgreSQL %d: %w", s.Installation.Version, err)
 	}
 	if err := s.writeTLS(); err != nil {
 		return err
 	}
-	if err := s.writeFile(filepath.Join(s.DataDir(), "pg_hba.conf"), []byte(s.opts.hba())); err != nil {
+	if err := s.user.WriteFile(filepath.Join(s.DataDir(), "pg_hba.conf"), []byte(s.opts.hba())); err != nil {
 		return err
 	}
-	return s.writeFile(filepath.Join(s.DataDir(), "postgresql.auto.conf"), []byte(s.opts.conf(s.Dir)))
+	return s.user.WriteFile(filepath.Join(s.DataDir(), "postgresql.auto.conf"), []byte(s.opts.conf(s.Dir)))
 }
 
 func (s *Server) writeTLS() error {
@@ -132,23 +134,9 @@ func (s *Server) writeTLS() error {
 		files["ca.crt"] = s.opts.ClientCA
 	}
 	for name, data := range files {
-		if err := s.writeFile(filepath.Join(s.DataDir(), name), data); err != nil {
+		if err := s.user.WriteFile(filepath.Join(s.DataDir(), name), data); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// writeFile writes a file that only the server's user may read.
-func (s *Server) writeFile(file string, data []byte) error {
-	if err := os.WriteFile(file, data, 0o600); err != nil {
-		return fmt.Errorf("server's file: %w", err)
-	}
-	if s.user == nil {
-		return nil
-	}
-	if err := os.Chown(file, int(s.user.uid), int(s.user.gid)); err != nil {
-		return fmt.Errorf("server's file: %w", err)
 	}
 	return nil
 }
@@ -161,8 +149,8 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	defer log.Close()
 	cmd := exec.Command(filepath.Join(s.BinDir, "postgres"), "-D", s.DataDir())
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = s.Dir, environment(), log, log
-	if err := startTied(cmd, s.user); err != nil {
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = s.Dir, machine.Environment(), log, log
+	if err := machine.Start(cmd, s.user, syscall.SIGQUIT); err != nil {
 		return fmt.Errorf("start of PostgreSQL %d: %w", s.Installation.Version, err)
 	}
 	p := &process{cmd: cmd, done: make(chan struct{})}
@@ -188,9 +176,9 @@ func (s *Server) waitReady(ctx context.Context, p *process) error {
 		}
 		select {
 		case <-p.done:
-			return fmt.Errorf("PostgreSQL %d ended while starting: %w\n%s", s.Installation.Version, p.err, lastLines(s.Log(), 15))
+			return fmt.Errorf("PostgreSQL %d ended while starting: %w\n%s", s.Installation.Version, p.err, machine.LastLines(s.Log(), 15))
 		case <-ctx.Done():
-			return fmt.Errorf("PostgreSQL %d does not accept logins: %w\n%s", s.Installation.Version, err, lastLines(s.Log(), 15))
+			return fmt.Errorf("PostgreSQL %d does not accept logins: %w\n%s", s.Installation.Version, err, machine.LastLines(s.Log(), 15))
 		case <-tick.C:
 		}
 	}
@@ -208,7 +196,7 @@ func (s *Server) Stop(mode StopMode) error {
 		return nil
 	case <-time.After(stopLimit):
 		s.killAll(p)
-		return fmt.Errorf("PostgreSQL %d did not stop within %s and was killed\n%s", s.Installation.Version, stopLimit, lastLines(s.Log(), 15))
+		return fmt.Errorf("PostgreSQL %d did not stop within %s and was killed\n%s", s.Installation.Version, stopLimit, machine.LastLines(s.Log(), 15))
 	}
 }
 

@@ -239,26 +239,3 @@ func TestRestoreLinks(t *testing.T) {
 		})
 	}
 }
-
-func TestSweepScratch(t *testing.T) {
-	base, err := scratchBase()
-	if err != nil {
-		t.Fatal(err)
-	}
-	// No process has an id above the kernel's limit of 2^22.
-	dead := filepath.Join(base, fmt.Sprintf("%s%d-test", scratchPrefix, 1<<22+1+os.Getpid()))
-	alive := filepath.Join(base, fmt.Sprintf("%s%d-test", scratchPrefix, os.Getpid()))
-	for _, d := range []string{dead, alive} {
-		if err := os.Mkdir(d, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		defer os.RemoveAll(d)
-	}
-	sweepScratch()
-	if _, err := os.Stat(dead); !os.IsNotExist(err) {
-		t.Errorf("folder of a dead process: %v", err)
-	}
-	if _, err := os.Stat(alive); err != nil {
-		t.Errorf("folder of a living process: %v", err)
-	}
-}

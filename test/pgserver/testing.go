@@ -9,6 +9,8 @@ import (
 	"os"
 	"sync"
 	"testing"
+
+	"github.com/rdsproxy/rdsproxy/test/machine"
 )
 
 // Start launches a server for one test and removes it when the test ends. Where
@@ -21,7 +23,7 @@ func Start(tb testing.TB, o Options) *Server {
 	}
 	tb.Cleanup(func() {
 		if tb.Failed() {
-			tb.Logf("last lines of PostgreSQL's log:\n%s", lastLines(s.Log(), 40))
+			tb.Logf("last lines of PostgreSQL's log:\n%s", machine.LastLines(s.Log(), 40))
 		}
 		if err := s.Close(); err != nil {
 			tb.Error(err)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package pgserver
+package machine
 
 import (
 	crand "crypto/rand"
@@ -27,5 +27,5 @@ func FreePort(host string) (int, error) {
 	return 0, fmt.Errorf("no free port on %s: %w", host, last)
 }
 
-// randomPassword returns 26 letters and digits.
-func randomPassword() string { return crand.Text() }
+// RandomPassword returns 26 letters and digits.
+func RandomPassword() string { return crand.Text() }
