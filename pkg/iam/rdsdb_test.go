@@ -392,7 +392,7 @@ func FuzzOwnKeys(f *testing.F) {
 	r.session = session
 	f.Add(r.make(f))
 	tok := goodToken(f)
-	for i := range len(tok) {
+	for i := 0; i < len(tok); i += 9 {
 		f.Add(tok[:i])
 	}
 	v := ownKeys(f, begin, plainKey(f))

@@ -442,7 +442,7 @@ func TestSTSOptions(t *testing.T) {
 func FuzzSTS(f *testing.F) {
 	tok := goodSTS().makeSTS(f)
 	f.Add(tok)
-	for i := range len(tok) {
+	for i := 0; i < len(tok); i += 9 {
 		f.Add(tok[:i])
 	}
 	f.Add(strings.Replace(tok, "sts.", "sts-fips.", 1))

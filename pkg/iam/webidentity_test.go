@@ -382,7 +382,7 @@ func FuzzWebIdentity(f *testing.F) {
 	f.Add(tok)
 	f.Add(withHeader(f, `{"alg":"EdDSA","kid":"x","crit":["x"]}`))
 	f.Add(b64(`{"alg":"none"}`) + "." + b64(`{}`) + ".")
-	for at := range len(tok) {
+	for at := 0; at < len(tok); at += 9 {
 		f.Add(tok[:at])
 	}
 	v := webIdentity(f, i)
