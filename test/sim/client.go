@@ -48,6 +48,7 @@ type client struct {
 	done     bool // has ended, by itself or not
 	cancels  int
 	mayLose  bool // its database connection was broken on purpose
+	draining bool // it was asked to end
 	doubtful bool // an answer was cut short: the state is not known
 	leaving  bool
 	once     bool   // the unnamed statement may be one that must not be bound again
@@ -369,7 +370,7 @@ func (c *client) check(answer []byte) {
 	got, code := plain(answer)
 	c.w.trace("client %d reads %q", c.id, got)
 	if bytes.Contains(got, []byte("SFATAL")) {
-		if !c.mayLose && !c.w.draining && !(code == "53300" && !c.welcomed) && !(code == "08006" && !c.welcomed) {
+		if !c.mayLose && !(c.draining && code == "57P01") && !(code == "53300" && !c.welcomed) && !(code == "08006" && !c.welcomed) {
 			c.fail("ended with %q", got)
 		}
 		c.done = true
@@ -491,6 +492,9 @@ func (c *client) Unpinned()           {}
 func (c *client) Served(session.Work) {}
 func (c *client) Note(e session.Event, s string) {
 	c.w.trace("client %d: event %d %s", c.id, e, s)
+	if e == session.EventBorrowTimeout {
+		c.w.met[borrowTimedOut]++
+	}
 	if e == session.EventClientProtocol || e == session.EventServerProtocol {
 		c.fail("event %d: %s", e, s)
 	}
@@ -562,6 +566,7 @@ func (c *client) CancelQuery() {
 	c.w.later(time.Duration(c.w.rng.IntN(5000))*time.Microsecond, func() {
 		// It hits what is under way, if anything is.
 		if len(db.toServer) > 0 && c.w.rng.IntN(2) == 0 {
+			c.w.met[cancelHit]++
 			db.pg.cancelled = true
 		}
 		c.w.later(time.Duration(c.w.rng.IntN(2000))*time.Microsecond, func() { c.session.CancelDone(db.server) })

@@ -32,15 +32,25 @@ func TestSimulation(t *testing.T) {
 		}
 		return
 	}
-	queries := 0
-	for seed := range number(t, "RDSPROXY_SIM_SEEDS", 300) {
+	queries, met := 0, [faultKinds]int{}
+	seeds := number(t, "RDSPROXY_SIM_SEEDS", 300)
+	for seed := range seeds {
 		seed++
 		w := newWorld(uint64(seed), false)
 		w.run()
 		queries += w.queries
+		for i, n := range w.met {
+			met[i] += n
+		}
 		if w.failure != "" {
 			t.Errorf("seed %d (repeat with: make sim SEED=%d): %s", seed, seed, w.failure)
 		}
 	}
 	t.Logf("%d queries answered", queries)
+	for kind, n := range met {
+		t.Logf("%d %s", n, fault(kind))
+		if n == 0 && seeds >= 300 {
+			t.Errorf("no %s", fault(kind))
+		}
+	}
 }

@@ -29,8 +29,9 @@ type world struct {
 	budget   int
 	queries  int
 	steps    int
-	draining bool
 	faults   bool
+	patience time.Duration // of those who wait for a connection
+	met      [faultKinds]int
 	tickAt   time.Duration
 	failure  string
 	log      []string
@@ -50,6 +51,27 @@ type conn struct {
 	broken   bool // closed by the backend
 	noticed  bool // by the proxy
 	closing  bool
+}
+
+// fault is something bad that happens to somebody.
+type fault int
+
+const (
+	clientKilled fault = iota
+	clientDrained
+	cancelHit
+	borrowTimedOut
+	dialRefused
+	backendKilled
+	readerSlow
+	faultKinds
+)
+
+func (f fault) String() string {
+	return [...]string{
+		"clients killed", "clients drained", "cancel requests that hit", "borrow time-outs", "dials refused", "backends killed",
+		"times that a client was too slow",
+	}[f]
 }
 
 type event struct {
@@ -91,12 +113,14 @@ func (w *world) trace(format string, args ...any) {
 	}
 }
 
-const borrowTimeout = 300 * time.Millisecond
-
 func newWorld(seed uint64, verbose bool) *world {
 	w := &world{rng: rand.New(rand.NewPCG(seed, 7)), shared: make(map[pool.Key]*pgsession.Shared), verbose: verbose}
 	w.budget = 1 + w.rng.IntN(4)
 	w.faults = w.rng.IntN(2) == 0
+	w.patience = 300 * time.Millisecond
+	if w.faults && w.rng.IntN(2) == 0 {
+		w.patience = time.Duration(1+w.rng.IntN(20)) * time.Millisecond
+	}
 	w.group = pool.NewGroup(pool.Options{
 		Budget: w.budget, MaxIdle: w.budget, IdleTimeout: time.Second, MaxLifetime: time.Minute, LifetimeJitter: 0.5,
 		Rand: w.rng.Float64,
@@ -134,7 +158,7 @@ func (w *world) addClient(i, users int) {
 	w.later(time.Duration(w.rng.IntN(3000))*time.Microsecond, func() {
 		c.session.Init(pgsession.Options{
 			Host: c, Shared: sh, Settings: sh.Settings(settings), PID: uint32(i), Secret: []byte("1234"),
-			BorrowTimeout: borrowTimeout, CleanupTimeout: time.Second,
+			BorrowTimeout: w.patience, CleanupTimeout: time.Second,
 		})
 		c.session.Start()
 	})
@@ -191,6 +215,7 @@ func (w *world) carryOut(acts []pool.Action) {
 
 func (w *world) dialled(d *pool.DialAttempt) {
 	if w.faults && w.rng.IntN(10) == 0 {
+		w.met[dialRefused]++
 		w.carryOut(w.group.Dialed(d, nil, fmt.Errorf("refused"), false, w.now, nil))
 		return
 	}
@@ -337,7 +362,14 @@ func (w *world) stepClient(c *client) bool {
 		return c.closed && w.finish(c)
 	case w.faults && roll < 2 && !c.gone:
 		w.trace("client %d is killed", c.id)
+		w.met[clientKilled]++
 		c.done = true
+		return true
+	case w.faults && roll == 2 && !c.gone && !c.closed && w.rng.IntN(4) == 0:
+		w.trace("client %d is drained", c.id)
+		w.met[clientDrained]++
+		c.draining = true
+		c.session.Drain()
 		return true
 	case w.faults && roll < 12 && !c.gone && len(c.sent) > 0 && c.cancels < 3:
 		c.cancels++
@@ -396,7 +428,7 @@ func (w *world) finish(c *client) bool {
 	if len(c.inbox) > 0 {
 		return false
 	}
-	if c.left >= 0 && !c.mayLose && !w.draining && !c.doubtful && c.welcomed {
+	if c.left >= 0 && !c.mayLose && !c.draining && !c.doubtful && c.welcomed {
 		c.fail("the proxy closed the connection")
 	}
 	c.done = true
@@ -428,6 +460,7 @@ func (w *world) stepConn(db *conn) bool {
 	}
 	if w.faults && w.rng.IntN(4000) == 0 && !db.closing {
 		w.trace("a backend dies")
+		w.met[backendKilled]++
 		db.broken = true
 		for _, c := range w.clients {
 			if c.db == db || c.session.Waiting() || c.db == nil {
@@ -446,8 +479,9 @@ func (w *world) stepConn(db *conn) bool {
 		db.toServer = db.toServer[n:]
 		return true
 	}
-	// A slow client stops the reading.
-	if len(db.pg.sent) > 0 && (db.borrower == nil || len(db.borrower.inbox) < 400 || db.borrower.gone) {
+	if c := db.borrower; c != nil && len(c.inbox) >= 400 && !c.gone {
+		w.met[readerSlow]++ // which stops the reading
+	} else if len(db.pg.sent) > 0 {
 		if w.verbose && db.borrower != nil {
 			w.trace("  from the backend of client %d: conn %d %q", db.borrower.id, db.number, db.pg.sent)
 		}
