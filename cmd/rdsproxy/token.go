@@ -15,7 +15,7 @@ import (
 	"github.com/rdsproxy/rdsproxy/pkg/secret"
 )
 
-const aboutToken = `Make a token that takes the place of a database password, and print it.
+const aboutMaking = `Make a token that takes the place of a database password, and print it.
 
 Without --sts it is the token of "aws rds generate-db-auth-token", for proxies
 that keep access keys of their own, and for RDS itself. With --sts it is a
@@ -26,7 +26,7 @@ The credentials are those that the AWS command line would take: environment,
 profile, web identity, container, instance. A token is good for 15 minutes of
 logins, for this host, port and user only. Nothing is sent anywhere.`
 
-const exampleToken = `  export PGPASSWORD="$(rdsproxy token --hostname proxy.example.com --port 5432 --username app --region eu-central-1)"
+const exampleMaking = `  export PGPASSWORD="$(rdsproxy token --hostname proxy.example.com --port 5432 --username app --region eu-central-1)"
   psql "host=proxy.example.com port=5432 user=app dbname=app sslmode=verify-full sslrootcert=system"`
 
 func newToken(s streams) *cobra.Command {
@@ -36,8 +36,8 @@ func newToken(s streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "token --hostname HOST --port PORT --username USER [--region REGION] [--sts]",
 		Short:   "Make an IAM token to log in with",
-		Long:    aboutToken,
-		Example: exampleToken,
+		Long:    aboutMaking,
+		Example: exampleMaking,
 		Args:    noArguments,
 	}
 	f := cmd.Flags()

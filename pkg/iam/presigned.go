@@ -17,10 +17,10 @@ const (
 	pVersion       = "Version"
 	pDBUser        = "DBUser"
 	pAlgorithm     = "X-Amz-Algorithm"
-	pCredential    = "X-Amz-Credential"
+	pSigner        = "X-Amz-Credential"
 	pDate          = "X-Amz-Date"
 	pExpires       = "X-Amz-Expires"
-	pSecurityToken = "X-Amz-Security-Token"
+	pSession       = "X-Amz-Security-Token"
 	pSignedHeaders = "X-Amz-SignedHeaders"
 	pSignature     = "X-Amz-Signature"
 )
@@ -146,7 +146,7 @@ func isAuthority(text string) bool {
 
 // checkNames holds the parameters' names against the form.
 func (p *presigned) checkNames(f form) *Rejection {
-	required := append([]string{pAlgorithm, pCredential, pDate, pExpires, pSignedHeaders, pSignature}, f.more...)
+	required := append([]string{pAlgorithm, pSigner, pDate, pExpires, pSignedHeaders, pSignature}, f.more...)
 	for _, q := range f.fixed {
 		required = append(required, q.name)
 	}
@@ -158,7 +158,7 @@ func (p *presigned) checkNames(f form) *Rejection {
 		}
 		seen[folded] = true
 	}
-	known := map[string]bool{pSecurityToken: true}
+	known := map[string]bool{pSession: true}
 	for _, name := range required {
 		known[name] = true
 		if p.get(name) == "" {
@@ -175,16 +175,16 @@ func (p *presigned) checkNames(f form) *Rejection {
 
 // readFields takes the values apart that have parts.
 func (p *presigned) readFields(service string) *Rejection {
-	parts := strings.Split(p.get(pCredential), "/")
+	parts := strings.Split(p.get(pSigner), "/")
 	if len(parts) != 5 || parts[4] != scopeEnd {
-		return reject(Malformed, "parameter %s has not the form KEY/DATE/REGION/SERVICE/%s", pCredential, scopeEnd)
+		return reject(Malformed, "parameter %s has not the form KEY/DATE/REGION/SERVICE/%s", pSigner, scopeEnd)
 	}
 	p.accessKey, p.scope = parts[0], scope{parts[1], parts[2], parts[3]}
 	if !isAccessKey(p.accessKey) {
-		return reject(Malformed, "parameter %s names no access key", pCredential)
+		return reject(Malformed, "parameter %s names no access key", pSigner)
 	}
 	if !isRegion(p.scope.region) {
-		return reject(Malformed, "parameter %s names no region", pCredential)
+		return reject(Malformed, "parameter %s names no region", pSigner)
 	}
 	if p.scope.service != service {
 		return reject(Malformed, "the service is not %s", service)
@@ -195,7 +195,7 @@ func (p *presigned) readFields(service string) *Rejection {
 		return reject(Malformed, "parameter %s is no date", pDate)
 	}
 	if p.date[:8] != p.scope.date {
-		return reject(Malformed, "parameters %s and %s are of different days", pDate, pCredential)
+		return reject(Malformed, "parameters %s and %s are of different days", pDate, pSigner)
 	}
 	p.signed = signed
 	text := p.get(pExpires)
@@ -204,7 +204,7 @@ func (p *presigned) readFields(service string) *Rejection {
 		return reject(Malformed, "parameter %s is not 1 to %d", pExpires, maxExpires)
 	}
 	p.life = time.Duration(seconds) * time.Second
-	p.session = p.get(pSecurityToken)
+	p.session = p.get(pSession)
 	text = p.get(pSignature)
 	if len(text) != hex.EncodedLen(sha256.Size) || strings.ToLower(text) != text {
 		return reject(Malformed, "parameter %s is no signature", pSignature)

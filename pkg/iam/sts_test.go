@@ -165,7 +165,7 @@ func TestBadSTSTokens(t *testing.T) {
 	q := func(query string) string { return signed(func(r *recipe) { r.query = query }) }
 	tok := goodSTS().makeSTS(t)
 	id := "&" + iam.ServerIDParameter + "="
-	bare := tok[:strings.Index(tok, id)]
+	bare, _, _ := strings.Cut(tok, id)
 	for name, tt := range map[string]struct {
 		token string
 		want  iam.Reason
