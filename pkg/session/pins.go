@@ -16,7 +16,7 @@ import (
 )
 
 // Pins is a set of reasons why a session keeps its database connection.
-type Pins uint32
+type Pins uint64
 
 // The reasons. Their names (String) are part of the metrics' interface.
 const (
@@ -37,6 +37,27 @@ const (
 	PinReplication
 	PinStartupParameter
 	PinParameterChanged
+
+	// Those from here on are of MySQL and MariaDB, which also have PinRole,
+	// PinPrepare, PinTemporaryObject, PinAdvisoryLock, PinSequence,
+	// PinUnknownStatement and PinLargeStatement.
+
+	PinUserVariable
+	PinSessionVariable
+	PinSessionTrack
+	PinStateChange
+	PinLockTables
+	PinReadLock
+	PinInstanceLock
+	PinNextTransaction
+	PinOpenCursor
+	PinLongData
+	PinDiagnostics
+	PinFoundRows
+	PinRowCount
+	PinHandler
+	PinXA
+	PinProcedure
 	pinEnd
 )
 
@@ -44,6 +65,9 @@ var pinNames = [...]string{
 	"set", "role", "prepare", "listen", "temporary_object", "advisory_lock", "hold_cursor", "load", "sequence",
 	"session_function", "unknown_statement", "large_statement", "unnamed_statement", "client_encoding",
 	"replication", "startup_parameter", "parameter_changed",
+	"user_variable", "session_variable", "session_track", "state_change", "lock_tables", "read_lock", "instance_lock",
+	"next_transaction", "open_cursor", "long_data", "diagnostics", "found_rows", "row_count", "handler", "xa",
+	"procedure",
 }
 
 // PinReasons is the number of different reasons; reason i is the bit 1<<i.
@@ -57,7 +81,7 @@ func PinName(i int) string { return pinNames[i] }
 // Each calls f with the index of every reason in the set.
 func (p Pins) Each(f func(reason int)) {
 	for p != 0 {
-		i := bits.TrailingZeros32(uint32(p))
+		i := bits.TrailingZeros64(uint64(p))
 		f(i)
 		p &^= 1 << i
 	}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mysession
+
+import (
+	"encoding/binary"
+	"strconv"
+
+	"github.com/rdsproxy/rdsproxy/pkg/session"
+	"github.com/rdsproxy/rdsproxy/pkg/sqlscan/myscan"
+	wire "github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
+)
+
+// okConcluded draws conclusions from the reply to a command that has one packet.
+func (s *Session) okConcluded(x *exchange) {
+	if x.failed {
+		return
+	}
+	switch x.command {
+	case wire.ComStmtReset:
+		if st := x.stmt; st != nil && s.statements[st.id] == st {
+			st.cursor, st.long = false, false
+			s.putBack(st)
+			s.pinStatements()
+		}
+	}
+}
+
+// presentStatus is the status that an answer of the proxy's own tells.
+func (s *Session) presentStatus() wire.Status {
+	if s.srv != nil {
+		return s.srv.status &^ (wire.StatusMoreResults | wire.StatusSessionChanged | wire.StatusCursorExists)
+	}
+	return s.restStatus()
+}
+
+// clientKill handles COM_PROCESS_KILL.
+func (s *Session) clientKill(c *command) (int, bool) {
+	id, ok := wire.StatementID(c.payload())
+	if !ok {
+		return s.refuse(c, wire.Malformed()), true
+	}
+	return s.kill(c, id, false)
+}
+
+// kill asks the proxy, and lets the command be answered by KillDone. Nothing of it
+// goes to the database: its numbers are not those that clients know.
+func (s *Session) kill(c *command, id uint32, query bool) (int, bool) {
+	s.killing, s.killID = true, id
+	n := s.pass(c, toNowhere)
+	s.host.Kill(id, query)
+	return n, true
+}
+
+// KillDone tells the result of Host.Kill.
+func (s *Session) KillDone(r KillResult) {
+	if !s.killing {
+		return
+	}
+	s.killing = false
+	if s.state == closed || s.state == leaving {
+		return
+	}
+	id := strconv.FormatUint(uint64(s.killID), 10)
+	switch r {
+	case Killed:
+		s.answer(wire.OK{Status: s.presentStatus()})
+	case KillDenied:
+		s.host.ToClient(wire.AppendError(nil, 1, s.caps, wire.NewError(wire.CodeKillDenied, "You are not owner of thread "+id)))
+	default:
+		s.host.ToClient(wire.AppendError(nil, 1, s.caps, wire.NewError(wire.CodeNoSuchThread, "Unknown thread id: "+id)))
+	}
+	s.settle()
+	if s.state == idle {
+		s.resume()
+	}
+	if s.draining && s.Idle() {
+		s.terminate(shutdownError)
+	}
+}
+
+// killByText handles a KILL in SQL; handled is false if the database can do it.
+func (s *Session) killByText(c *command, sql []byte, res *myscan.Result) (n int, ok, handled bool) {
+	k := res.Kill
+	query := k.Form == myscan.KillQuery
+	if res.Statements == 1 && (query || k.Form == myscan.KillConnection) {
+		if id, good := number(sql[k.Start:k.End]); good && id <= 1<<32-1 {
+			n, ok = s.kill(c, uint32(id), query)
+			return n, ok, true
+		}
+	}
+	return s.refuse(c, wire.NewError(codeNotSupported,
+		"The proxy supports KILL with a thread id only, as a statement of its own")), true, true
+}
+
+// clientSetOption handles COM_SET_OPTION: multi-statements on or off.
+func (s *Session) clientSetOption(c *command) (int, bool) {
+	if c.size != 3 || binary.LittleEndian.Uint16(c.payload()[1:]) > wire.OptionMultiStatementsOff {
+		return s.refuse(c, wire.NewError(wire.CodeUnknownCommand, "Unknown command")), true
+	}
+	if !s.ready() {
+		return 0, false
+	}
+	s.begin(c, shapeOK)
+	// No other session must find it so.
+	s.pin(session.PinSessionVariable)
+	return s.pass(c, toServer), true
+}
+
+// clientReset handles COM_RESET_CONNECTION.
+func (s *Session) clientReset(c *command) (int, bool) {
+	return s.relay(c, shapeOK)
+}
+
+// clientChangeUser handles COM_CHANGE_USER.
+func (s *Session) clientChangeUser(c *command) (int, bool) {
+	return s.refuse(c, wire.NewError(wire.CodeUnknownCommand, "Unknown command")), true
+}
+
+// resetStep goes on with the making new of a connection.
+func (s *Session) resetStep(x *exchange, _ *wire.Error) {
+	srv := s.srv
+	if x.failed {
+		srv.doubt = true
+	}
+	s.cleaning = cleanDone
+	srv.doubt = true
+	s.settle()
+}
+
+// resettable tells whether COM_RESET_CONNECTION makes the connection new.
+func (srv *Server) resettable() bool { return false }

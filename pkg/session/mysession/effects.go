@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mysession
+
+import (
+	"github.com/rdsproxy/rdsproxy/pkg/session"
+	"github.com/rdsproxy/rdsproxy/pkg/sqlscan/myscan"
+)
+
+// pinning says which effect pins for which reason.
+var pinning = [...]struct {
+	effect myscan.Effects
+	pin    session.Pins
+}{
+	{myscan.EffectUserVariable, session.PinUserVariable},
+	{myscan.EffectNextTransaction, session.PinNextTransaction},
+	{myscan.EffectRole, session.PinRole},
+	{myscan.EffectTrack, session.PinSessionTrack},
+	{myscan.EffectLock | myscan.EffectServiceLock, session.PinAdvisoryLock},
+	{myscan.EffectTableLock, session.PinLockTables},
+	{myscan.EffectGlobalLock, session.PinReadLock},
+	{myscan.EffectInstanceLock, session.PinInstanceLock},
+	{myscan.EffectTemp, session.PinTemporaryObject},
+	{myscan.EffectPrepare, session.PinPrepare},
+	{myscan.EffectHandler, session.PinHandler},
+	{myscan.EffectXA, session.PinXA},
+	{myscan.EffectCalcFoundRows, session.PinFoundRows},
+	{myscan.EffectSequence, session.PinSequence},
+	{myscan.EffectImmediate | myscan.EffectUnknown, session.PinUnknownStatement},
+}
+
+// lasting are the pins whose state COM_RESET_CONNECTION may leave behind: an XA
+// transaction that was prepared belongs to the server, and one that is open must
+// not be touched; what an unknown statement did is not known.
+const lasting = session.PinXA | session.PinUnknownStatement | session.PinInstanceLock
+
+// momentary are the pins that end with the next statement.
+const momentary = session.PinDiagnostics | session.PinFoundRows
+
+func pinsOf(effects myscan.Effects) (p session.Pins) {
+	for i := range pinning {
+		if effects&pinning[i].effect != 0 {
+			p |= pinning[i].pin
+		}
+	}
+	return p
+}
+
+// noteEffects notes what the command under way does to session state. Pins count
+// from now on, whether it succeeds or not. What it releases counts when it has
+// succeeded.
+func (s *Session) noteEffects(x *exchange, res *myscan.Result) {
+	effects := res.Effects
+	x.effects |= effects
+	if x.shape == shapePrepare {
+		// It is the executions that have them. But the values that stand for
+		// ROW_COUNT() and FOUND_ROWS() cannot be put into them.
+		if effects&(myscan.EffectRowCount|myscan.EffectFoundRows) != 0 {
+			s.pin(session.PinRowCount)
+		}
+		return
+	}
+	p := pinsOf(effects)
+	x.fresh |= p &^ s.pins
+	s.pin(p)
+	x.file = x.file || effects&myscan.EffectLocalInfile != 0
+	if effects&(myscan.EffectSetLastInsertID|myscan.EffectCall|myscan.EffectUnknown|myscan.EffectExecute) != 0 {
+		s.srv.idChanged = true
+	}
+	if cleared := pinsOf(effects.Cleared()) &^ p; cleared != 0 {
+		x.releases |= cleared
+	}
+}
+
+// concluded draws conclusions from the complete reply to a command of the client's.
+func (s *Session) concluded(x *exchange) {
+	switch x.shape {
+	case shapeResult:
+		s.resultConcluded(x)
+	case shapePrepare:
+		if x.failed && s.newest != 0 && x.stmt != nil && s.statements[x.stmt.id] == nil {
+			s.newest = 0
+		}
+	case shapeRows:
+		if x.stmt != nil {
+			s.fetched(x)
+		}
+	case shapeOK:
+		s.okConcluded(x)
+	}
+	if x.failed || x.warnings {
+		s.pin(session.PinDiagnostics)
+	}
+	if x.effects&myscan.EffectDisconnect != 0 && !x.failed {
+		s.srv.doubt = true
+	}
+}
+
+func (s *Session) resultConcluded(x *exchange) {
+	if x.failed && x.code == codeParse && x.results == 0 {
+		s.unpin(x.fresh) // nothing of it was carried out
+	}
+	if !x.failed && x.releases != 0 {
+		s.unpin(x.releases)
+	}
+	if x.effects&myscan.EffectCalcFoundRows == 0 {
+		s.unpin(session.PinFoundRows)
+	}
+	s.affected = x.affected
+	if x.foundSet {
+		s.foundRows = x.found
+	}
+	s.valuesHere = true
+	if x.binary {
+		s.executed(x)
+	}
+}

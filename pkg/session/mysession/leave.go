@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mysession
+
+import (
+	"github.com/rdsproxy/rdsproxy/pkg/session"
+	wire "github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
+)
+
+// BorrowFailed tells a waiting session that it gets no connection.
+func (s *Session) BorrowFailed(err *wire.Error) {
+	if s.state != waiting {
+		return
+	}
+	s.host.SetTimer(0)
+	s.fail(err)
+}
+
+// TimeUp is called when the time set by SetTimer is over.
+func (s *Session) TimeUp() {
+	switch s.state {
+	case waiting:
+		s.host.CancelBorrow()
+		s.host.Note(session.EventBorrowTimeout, "")
+		s.fail(borrowTimeoutError)
+	case leaving:
+		s.host.Note(session.EventCleanupFailed, "time-out")
+		s.abandon()
+	}
+}
+
+// Cancel ends the command that the session has under way, for a KILL QUERY of
+// somebody else. One that comes while there is none has no effect.
+func (s *Session) Cancel() {
+	switch {
+	case s.state == waiting && s.welcomed:
+		s.host.CancelBorrow()
+		s.host.SetTimer(0)
+		s.fail(interrupted)
+	case s.state != active || !s.welcomed:
+	case s.taking:
+		s.cancelled = true
+	case s.srv.idle():
+	case s.srv.x.why == forClient:
+		s.srv.cancels++
+		s.host.CancelQuery()
+	case s.srv.x.why != forLastID:
+		// It goes ahead of the client's command, which will not be sent.
+		s.cancelled = true
+	}
+}
+
+// CancelDone tells that one request to cancel what runs on srv can no longer reach
+// anything.
+func (s *Session) CancelDone(srv *Server) {
+	srv.cancels--
+	if s.srv == srv {
+		s.settle()
+	}
+}
+
+// cancelPending tells whether a request to cancel is under way.
+func (s *Session) cancelPending() bool { return s.srv != nil && s.srv.cancels > 0 }
+
+// Drain asks the session to end as soon as its transaction has.
+func (s *Session) Drain() {
+	if s.state == closed || s.state == leaving {
+		return
+	}
+	s.draining = true
+	if s.Idle() {
+		s.terminate(shutdownError)
+		return
+	}
+	s.settle()
+}
+
+// End ends the session at once, telling the client why.
+func (s *Session) End(why *wire.Error) { s.terminate(why) }
+
+// ClientGone is called when the client's connection was closed by the client or
+// broke. What it had running is cancelled.
+func (s *Session) ClientGone() {
+	if s.state == closed || s.state == leaving {
+		return
+	}
+	s.leave()
+}
+
+// forget drops what a session keeps for its client only.
+func (s *Session) forget() {
+	s.statements, s.kept = nil, 0
+	s.failure = nil
+}
+
+// leave ends the client's part of the session. The database connection, if there
+// is one, is made fit for the next borrower, or thrown away.
+func (s *Session) leave() {
+	s.host.SetTimer(0)
+	s.forget()
+	switch s.state {
+	case waiting:
+		s.host.CancelBorrow()
+		s.state = closed
+		return
+	case idle:
+		s.state = closed
+		return
+	}
+	srv := s.srv
+	halfSent := s.body.open() && (s.body.to == toServer || s.body.to == toScan)
+	file := srv.x.stage == stageFile
+	s.state = leaving
+	s.body = body{}
+	if halfSent || file || srv.doubt || s.pins&lasting != 0 {
+		s.abandon()
+		return
+	}
+	if !srv.idle() && srv.x.why == forClient {
+		srv.cancels++
+		s.host.CancelQuery()
+	}
+	if s.cleanupTimeout > 0 {
+		s.host.SetTimer(s.cleanupTimeout)
+	}
+	s.settle()
+}
+
+// cleaning is how far the clean-up of a connection has come.
+type cleaning uint8
+
+const (
+	cleanNot cleaning = iota
+	// cleanReset: COM_RESET_CONNECTION was sent, cleanSetUp what sets a connection
+	// up, cleanBase the question for what is in force then.
+	cleanReset
+	cleanSetUp
+	cleanBase
+	cleanDone
+)
+
+// clean makes the connection of a client that has left fit for others: no
+// transaction, no state. It runs when the server waits for a command.
+func (s *Session) clean() {
+	srv := s.srv
+	if srv.cancels > 0 {
+		return
+	}
+	switch {
+	case srv.doubt || s.cleaning == cleanDone:
+	case srv.inTransaction() && s.pins == 0:
+		s.own(forRollback, shapeOK, wire.AppendQuery(srv.scratch[:0], srv.caps, "ROLLBACK"))
+		return
+	case s.pins != 0:
+		if !srv.resettable() {
+			srv.doubt = true
+			break
+		}
+		s.cleaning = cleanReset
+		s.own(forReset, shapeOK, wire.AppendCommand(srv.scratch[:0], wire.ComResetConnection, ""))
+		return
+	}
+	s.host.SetTimer(0)
+	s.state = closed
+	s.release(!srv.doubt)
+}
+
+// cleaned ends one step of the clean-up.
+func (s *Session) cleaned(x *exchange) {
+	srv := s.srv
+	switch {
+	case x.why == forSettings || x.why == forSchema || x.why == forPrepare:
+		// It was for the client.
+		srv.doubt = srv.doubt || x.failed
+		if !x.failed && x.why == forPrepare {
+			srv.prepared.add(x.pr)
+		} else if !x.failed {
+			s.applied(x)
+		}
+	case x.failed:
+		s.host.Note(session.EventCleanupFailed, "refused")
+		srv.doubt = true
+	case x.why == forRollback:
+		srv.doubt = srv.doubt || srv.inTransaction()
+	case s.cleaning != cleanNot:
+		s.resetStep(x, nil)
+		return
+	}
+	s.settle()
+}
+
+// own sends a command of the proxy's own.
+func (s *Session) own(why purpose, sh shape, msg []byte) *exchange {
+	s.srv.scratch = msg[:0]
+	x := s.srv.begin(why, sh, byte(wire.Packets(len(msg)-wire.HeaderLen)))
+	s.host.ToServer(msg)
+	return x
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mysession
+
+import (
+	"github.com/rdsproxy/rdsproxy/pkg/sqlscan/myscan"
+	wire "github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
+)
+
+// Server is the protocol state of one database connection, which outlives its
+// borrowers. Only its present borrower, or IdleData while it has none, may touch
+// it.
+type Server struct {
+	shared *Shared
+	// caps are what was agreed with the server.
+	caps     wire.Capabilities
+	threadID uint32
+	mariaDB  bool
+	// setup and unrepeatable are as in ServerFacts.
+	setup        string
+	unrepeatable bool
+
+	x exchange
+	// status is that of the last packet that had one.
+	status wire.Status
+	// prepared is what the proxy prepared here.
+	prepared preparedSet
+	// applied are the settings in force.
+	applied *Settings
+	// lastID is what LAST_INSERT_ID() gives here; idChanged: it may be another by
+	// now.
+	lastID    uint64
+	idChanged bool
+
+	// doubt: something about the state is not known. The connection is not used
+	// for another client.
+	doubt bool
+	// cancels counts the requests to kill a query that are under way.
+	cancels int
+
+	// cleanDiagnostics: the diagnostics area is empty.
+	cleanDiagnostics bool
+
+	// scanner serves the borrower, and scratch is for what is made up for one call of the host.
+	scanner myscan.Scanner
+	scratch []byte
+}
+
+// ServerFacts is what is known of a connection that has just been opened and set up.
+type ServerFacts struct {
+	// Capabilities are those agreed on with the server.
+	Capabilities wire.Capabilities
+	ThreadID     uint32
+	MariaDB      bool
+	Status       wire.Status
+	// Schema and Base are what is in force after the set-up: the default schema, ""
+	// for none, and the values of the variables that are tracked, by their names in
+	// lower case.
+	Schema string
+	Base   map[string]string
+	// Setup is the statement that set the connection up, to be said again after
+	// COM_RESET_CONNECTION.
+	Setup string
+	// Unrepeatable: more than that has set it up, such as an init query or the
+	// server's init_connect. It is thrown away rather than reset.
+	Unrepeatable bool
+}
+
+// NewServer describes a connection that has just been opened and set up.
+func NewServer(sh *Shared, f *ServerFacts) *Server {
+	return &Server{
+		shared: sh, caps: f.Capabilities, threadID: f.ThreadID, mariaDB: f.MariaDB, status: f.Status,
+		setup: f.Setup, unrepeatable: f.Unrepeatable, cleanDiagnostics: true,
+	}
+}
+
+// Applied is what is in force there.
+func (srv *Server) Applied() *Settings { return srv.applied }
+
+// Key is Applied in the form that the pool compares.
+func (srv *Server) Key() any { return srv.applied.Key() }
+
+// ThreadID is the number of the connection on the server.
+func (srv *Server) ThreadID() uint32 { return srv.threadID }
+
+// IdleData takes bytes from a database connection that nobody has borrowed. A
+// server has nothing to say then but its last words (an ERR packet on time-out,
+// shutdown or KILL), and reading these as the answer to the next command would be
+// a mistake. So ok is always false if there is anything.
+func (srv *Server) IdleData(p []byte) (used int, ok bool) { return 0, len(p) == 0 }
+
+// idle tells whether the server waits for a command.
+func (srv *Server) idle() bool { return srv.x.stage == stageNone }
+
+// inTransaction tells whether a transaction is open.
+func (srv *Server) inTransaction() bool { return srv.status.Has(wire.StatusInTrans) }
