@@ -22,7 +22,8 @@ const (
 
 // GateOptions set up a Gate.
 type GateOptions struct {
-	// Verifiers are asked in this order whether a token is of their kind.
+	// Verifiers are asked in this order whether a token is of their kind. There may be several of WebIdentity, one for each
+	// issuer.
 	Verifiers []Verifier
 	// FailureTime takes the place of DefaultFailureTime when above zero: every failure lasts a whole number of times this
 	// long, so that its time does not tell its reason.
@@ -52,18 +53,8 @@ func NewGate(o GateOptions) *Gate {
 }
 
 // Accepts says whether a password looks like a token. Where a user may log in with both, it decides which way to go.
-func (g *Gate) Accepts(password string) bool { return g.verifier(password) != nil }
-
-func (g *Gate) verifier(token string) Verifier {
-	if len(token) > MaxToken {
-		return nil
-	}
-	for _, v := range g.verifiers {
-		if v.Accepts(token) {
-			return v
-		}
-	}
-	return nil
+func (g *Gate) Accepts(password string) bool {
+	return len(password) <= MaxToken && slices.ContainsFunc(g.verifiers, func(v Verifier) bool { return v.Accepts(password) })
 }
 
 // Verify returns who a token is from, if it proves the claim. The error is a *Rejection: Postgres and MySQL are for the
@@ -89,18 +80,28 @@ func (g *Gate) Verify(ctx context.Context, c Claim) (Identity, error) {
 }
 
 func (g *Gate) verify(ctx context.Context, c Claim) (Identity, error) {
-	v := g.verifier(c.Token.Reveal())
-	if v == nil {
-		return Identity{}, reject(Malformed, "no token of a kind that is taken here")
+	token := c.Token.Reveal()
+	var last error = reject(Malformed, "no token of a kind that is taken here")
+	if len(token) > MaxToken {
+		return Identity{}, last
 	}
-	id, err := v.Verify(ctx, c)
-	if err == nil {
-		return id, nil
+	for _, v := range g.verifiers {
+		if !v.Accepts(token) {
+			continue
+		}
+		id, err := v.Verify(ctx, c)
+		if err == nil {
+			return id, nil
+		}
+		if r := (*Rejection)(nil); !errors.As(err, &r) {
+			return Identity{}, &Rejection{Reason: Unavailable, Err: err}
+		}
+		last = err
+		if ReasonOf(err) != WrongIssuer {
+			break // only where there are several issuers is there another one to ask
+		}
 	}
-	if r := (*Rejection)(nil); !errors.As(err, &r) {
-		return Identity{}, &Rejection{Reason: Unavailable, Err: err}
-	}
-	return Identity{}, err
+	return Identity{}, last
 }
 
 // pad waits until a whole number of failureTime has passed since start.

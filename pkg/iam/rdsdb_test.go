@@ -369,10 +369,16 @@ func TestKeysThatCannotBeRead(t *testing.T) {
 
 func TestResourceIsChecked(t *testing.T) {
 	for _, r := range []iam.Resource{
-		{}, {Region: region, Account: account}, {Region: region, ID: "x"}, {Account: account, ID: "x"},
-		{Region: "EU", Account: account, ID: "x"}, {Region: region, Account: "12345678901", ID: "x"},
-		{Region: region, Account: account, ID: "a/b"}, {Region: region, Account: account, ID: "*"},
-		{Partition: "aws:", Region: region, Account: account, ID: "x"}, {Region: "*", Account: account, ID: "x"},
+		{},
+		{Region: region, Account: account},
+		{Region: region, ID: "x"},
+		{Account: account, ID: "x"},
+		{Region: "EU", Account: account, ID: "x"},
+		{Region: region, Account: "12345678901", ID: "x"},
+		{Region: region, Account: account, ID: "a/b"},
+		{Region: region, Account: account, ID: "*"},
+		{Partition: "aws:", Region: region, Account: account, ID: "x"},
+		{Region: "*", Account: account, ID: "x"},
 	} {
 		if _, err := iam.NewOwnKeys(iam.OwnKeysOptions{Keys: keys{}, Resource: r}); err == nil {
 			t.Errorf("accepted %+v", r)

@@ -152,7 +152,7 @@ func (v *WebIdentity) Accepts(token string) bool {
 // Verify implements Verifier.
 func (v *WebIdentity) Verify(ctx context.Context, c Claim) (Identity, error) {
 	token := c.Token.Reveal()
-	if r := checkJWT(token, v.algorithms); r != nil {
+	if r := checkJWT(token, v.issuer, v.algorithms); r != nil {
 		return Identity{}, r
 	}
 	payload, r := v.checkSignature(ctx, token)

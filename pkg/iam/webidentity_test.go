@@ -332,6 +332,25 @@ func TestIssuerBearer(t *testing.T) {
 	}
 }
 
+// TestSeveralIssuers: a token goes to its own issuer, and no other is asked for keys.
+func TestSeveralIssuers(t *testing.T) {
+	first, second := newIssuer(), newIssuer()
+	g := iam.NewGate(iam.GateOptions{FailureTime: time.Nanosecond, Verifiers: []iam.Verifier{
+		webIdentity(t, first, func(o *iam.WebIdentityOptions) { o.Issuer = "https://other.example.com" }),
+		webIdentity(t, second),
+	}})
+	if _, err := g.Verify(t.Context(), claim("app", jwt(t, jose.ES256, payload(t, claims(nil))))); err != nil {
+		t.Error(err)
+	}
+	_, err := g.Verify(t.Context(), claim("app", jwt(t, jose.ES256, payload(t, claims(map[string]any{"iss": "https://evil.example.com"})))))
+	if iam.ReasonOf(err) != iam.WrongIssuer {
+		t.Error(err)
+	}
+	if first.count() != 0 || second.count() != 2 {
+		t.Errorf("asked %d and %d times", first.count(), second.count())
+	}
+}
+
 func TestKeysURL(t *testing.T) {
 	i := newIssuer()
 	v := webIdentity(t, i, func(o *iam.WebIdentityOptions) { o.KeysURL = issuerURL + "/keys" })

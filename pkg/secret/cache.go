@@ -23,6 +23,7 @@ const (
 	DefaultForceInterval   = 2 * time.Second
 	DefaultBackoffMin      = time.Second
 	DefaultBackoffMax      = time.Minute
+	DefaultGrace           = 5 * time.Minute
 )
 
 // CacheOptions set up a Cache. The zero CacheOptions work. Durations take the place of their defaults when above zero.
@@ -40,6 +41,8 @@ type CacheOptions struct {
 	ForceInterval time.Duration
 	// BackoffMin and BackoffMax bound the pause after a failed request, which doubles each time; jitter takes up to half of it.
 	BackoffMin, BackoffMax time.Duration
+	// Grace is how long after a change the credential of before is still among Versions.
+	Grace time.Duration
 	// Random returns a number from 0 to below 1, for jitter; nil is math/rand.
 	Random func() float64
 	// Log gets a line when a secret changes, and when it cannot be refreshed; nil means no log.
@@ -70,7 +73,8 @@ type cached struct {
 	// fetched is when the source last gave good, or said that it is still so.
 	fetched time.Time
 	// before is what good was before the last change, for databases that are behind; nil if nothing.
-	before *Credential
+	before    *Credential
+	changedAt time.Time
 	// outdated is a current version that the database refused while it took good, so good stays until there is another
 	// current version; nil in ordinary times.
 	outdated *Credential
@@ -92,6 +96,7 @@ func NewCache(source Source, o CacheOptions) *Cache {
 	o.FetchTimeout = cmp.Or(max(o.FetchTimeout, 0), DefaultFetchTimeout)
 	o.ForceInterval = cmp.Or(max(o.ForceInterval, 0), DefaultForceInterval)
 	o.BackoffMin = cmp.Or(max(o.BackoffMin, 0), DefaultBackoffMin)
+	o.Grace = cmp.Or(max(o.Grace, 0), DefaultGrace)
 	o.BackoffMax = max(cmp.Or(max(o.BackoffMax, 0), DefaultBackoffMax), o.BackoffMin)
 	if o.Random == nil {
 		o.Random = rand.Float64 // spreads requests; nobody gains by guessing it
@@ -221,7 +226,7 @@ func (c *Cache) fetchedLocked(e *cached, got Credential, now time.Time) {
 
 // takeLocked makes a credential the good one and tells of it.
 func (c *Cache) takeLocked(e *cached, next Credential) {
-	e.before, e.good = e.good, &next
+	e.before, e.good, e.changedAt = e.good, &next, time.Now()
 	c.announceLocked()
 }
 
@@ -241,6 +246,28 @@ func (c *Cache) backoff(failures int) time.Duration {
 		d *= 2
 	}
 	return d - time.Duration(c.opts.Random()*float64(d)/2)
+}
+
+// Versions implements Rotator.
+func (c *Cache) Versions(ctx context.Context, id string) ([]Credential, error) {
+	good, err := c.Get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	list := []Credential{good}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.mu.entries[id]
+	if e == nil {
+		return list, nil
+	}
+	if e.outdated != nil && !contains(list, *e.outdated) {
+		list = append(list, *e.outdated)
+	}
+	if e.before != nil && time.Since(e.changedAt) < c.opts.Grace && !contains(list, *e.before) {
+		list = append(list, *e.before)
+	}
+	return list, nil
 }
 
 // Changed implements Store.

@@ -55,13 +55,19 @@ type entry struct {
 	path string
 	good atomic.Pointer[Credential] // nil until it was read once
 	// before is what good was before the last change; nil if nothing.
-	before atomic.Pointer[Credential]
+	before atomic.Pointer[earlier]
 	// failure of the last reading; nil after a good one.
 	failure atomic.Pointer[error]
 	// busy holds one token while somebody reads the file and changes this entry.
 	busy chan struct{}
 	// warned about who may read the file; guarded by busy.
 	warned bool
+}
+
+// earlier is a credential that another one has taken the place of.
+type earlier struct {
+	Credential
+	until time.Time
 }
 
 var _ Rotator = (*FileStore)(nil)
@@ -114,13 +120,30 @@ func (s *FileStore) Refused(ctx context.Context, id string, refused Credential) 
 	e := s.entry(filepath.Clean(id))
 	s.refresh(e)
 	var list []Credential
-	for _, c := range []*Credential{e.good.Load(), e.before.Load()} {
-		if c != nil && c.Username == refused.Username && !c.Equal(refused) && !contains(list, *c) {
-			list = append(list, *c)
+	candidates := []Credential{*e.good.Load()}
+	if b := e.before.Load(); b != nil {
+		candidates = append(candidates, b.Credential)
+	}
+	for _, c := range candidates {
+		if c.Username == refused.Username && !c.Equal(refused) && !contains(list, c) {
+			list = append(list, c)
 		}
 	}
 	if len(list) == 0 {
 		return nil, fmt.Errorf("secret %q: %w", id, ErrNoOther)
+	}
+	return list, nil
+}
+
+// Versions implements Rotator.
+func (s *FileStore) Versions(ctx context.Context, id string) ([]Credential, error) {
+	c, err := s.Get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	list := []Credential{c}
+	if b := s.entry(filepath.Clean(id)).before.Load(); b != nil && time.Since(b.until) < DefaultGrace && !contains(list, b.Credential) {
+		list = append(list, b.Credential)
 	}
 	return list, nil
 }
@@ -215,7 +238,7 @@ func (s *FileStore) read(e *entry) error {
 	recovered := e.failure.Swap(nil) != nil
 	changed := old != nil && !old.Equal(c)
 	if changed {
-		e.before.Store(old)
+		e.before.Store(&earlier{*old, time.Now()})
 	}
 	if old == nil || changed {
 		e.good.Store(&c)

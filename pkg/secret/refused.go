@@ -24,6 +24,10 @@ type Rotator interface {
 	// Accepted is told that the database took a credential that Refused returned. Get returns it from then on, until the
 	// current version is another one.
 	Accepted(id string, taken Credential)
+	// Versions returns what a client may prove that it knows: what Get returns first, then, while a rotation is under way, what
+	// the source calls current though the database does not take it, and for a short time what was good before the last change.
+	// Clients and databases learn of a rotation one after the other.
+	Versions(ctx context.Context, id string) ([]Credential, error)
 }
 
 var _ Rotator = (*Cache)(nil)

@@ -118,6 +118,55 @@ func TestRefusedWhileDown(t *testing.T) {
 	})
 }
 
+// TestVersions: what clients may log in with while database and secret differ, and after.
+func TestVersions(t *testing.T) {
+	s := newSource("one")
+	bubble(t, s, secret.CacheOptions{RefreshInterval: time.Minute}, func(t *testing.T, c *secret.Cache) {
+		versions := func(expect ...string) {
+			t.Helper()
+			list, err := c.Versions(t.Context(), "id")
+			var got []string
+			for _, one := range list {
+				got = append(got, one.Password.Reveal())
+			}
+			if err != nil || !slices.Equal(got, expect) {
+				t.Errorf("%v %v, want %v", got, err, expect)
+			}
+		}
+		versions("one")
+		// The database first: the proxy has the new one, clients the old one.
+		s.put(secret.Pending, "two")
+		if _, err := refusedOf(t, c, "id", "one"); err != nil {
+			t.Fatal(err)
+		}
+		c.Accepted("id", credential("two"))
+		wait(time.Hour)
+		versions("two", "one")
+		s.put(secret.Current, "two")
+		wait(time.Hour)
+		versions("two")
+		// The secret first: the proxy is told of the new one, and finds that the database is behind.
+		s.put(secret.Current, "three")
+		wait(2 * time.Minute)
+		versions("three", "two")
+		c.Accepted("id", credential("two"))
+		wait(time.Hour)
+		versions("two", "three")
+		c.Accepted("id", credential("three"))
+		wait(time.Second)
+		versions("three", "two")
+		wait(time.Hour)
+		versions("three")
+		if _, err := c.Versions(t.Context(), "id"); err != nil {
+			t.Error(err)
+		}
+		s.fail(errors.New("down"))
+		if _, err := c.Versions(t.Context(), "another"); err == nil {
+			t.Error("no error")
+		}
+	})
+}
+
 // TestRefusedOtherUser: a secret that is for another user by now is no other try.
 func TestRefusedOtherUser(t *testing.T) {
 	s := newSource("one")

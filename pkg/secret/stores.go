@@ -45,6 +45,11 @@ func (s *Stores) Refused(ctx context.Context, id string, refused Credential) ([]
 	return s.of(id).Refused(ctx, id, refused)
 }
 
+// Versions implements Rotator.
+func (s *Stores) Versions(ctx context.Context, id string) ([]Credential, error) {
+	return s.of(id).Versions(ctx, id)
+}
+
 // Accepted implements Rotator.
 func (s *Stores) Accepted(id string, taken Credential) { s.of(id).Accepted(id, taken) }
 

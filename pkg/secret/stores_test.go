@@ -55,6 +55,9 @@ func TestStores(t *testing.T) {
 		if list, err := s.Refused(t.Context(), "secretsmanager:app", credential("aws2")); err != nil || len(list) != 1 || list[0].Password.Reveal() != "aws" {
 			t.Error(list, err)
 		}
+		if list, err := s.Versions(t.Context(), file); err != nil || len(list) != 2 || list[1].Password.Reveal() != "file" {
+			t.Error(list, err)
+		}
 		s.Accepted(file, credential("file"))
 		s.Accepted("secretsmanager:app", credential("aws"))
 		want(t, s, file, "app:file2")
