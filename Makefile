@@ -26,7 +26,7 @@ build: ## Build bin/rdsproxy, a static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/rdsproxy ./cmd/rdsproxy
 
 .PHONY: run
-run: ## Start a throw-away PostgreSQL and rdsproxy in front of it; Ctrl-C stops both
+run: ## Start a throw-away PostgreSQL and MariaDB, and rdsproxy in front of them; Ctrl-C stops all
 	@$(GO) build -o bin/rdsproxy ./cmd/rdsproxy
 	@$(GO) build -o bin/run ./test/run
 	@exec bin/run -daemon bin/rdsproxy

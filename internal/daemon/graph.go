@@ -4,6 +4,8 @@ package daemon
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
 	"fmt"
 	"net"
 	"sync"
@@ -32,6 +34,10 @@ type graph struct {
 	users   *users
 	proxy   *proxy.Proxy
 
+	// rsaKey is what MySQL's clients without TLS encrypt passwords with; nil if no
+	// endpoint is one of MySQL or MariaDB.
+	rsaKey *rsa.PrivateKey
+
 	// changing is held while the parts below are opened or changed. The lists
 	// themselves stay as they were built.
 	changing sync.Mutex
@@ -48,6 +54,7 @@ type targetGroup struct {
 type endpoint struct {
 	conf        config.Endpoint
 	target      *proxy.TargetGroup
+	engine      config.Engine
 	certificate certificate
 	running     *proxy.Endpoint // nil before listen
 }
@@ -89,7 +96,13 @@ func (g *graph) buildParts(cfg *config.Config) error {
 		if err != nil {
 			return fmt.Errorf("endpoints[%s].%w", conf.Name, err)
 		}
-		p := &endpoint{conf: conf, target: groups[conf.TargetGroup]}
+		group, _ := cfg.TargetGroup(conf.TargetGroup)
+		p := &endpoint{conf: conf, target: groups[conf.TargetGroup], engine: group.Engine}
+		if group.Engine != config.PostgreSQL && g.rsaKey == nil {
+			if g.rsaKey, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
+				return fmt.Errorf("RSA key: %w", err)
+			}
+		}
 		p.certificate.install(l)
 		g.points = append(g.points, p)
 	}
@@ -107,24 +120,26 @@ func proxySettings(cfg *config.Config) proxy.Settings {
 // targetOptions turns a target group's configuration into what the proxy needs.
 // It reads the CA file, and also gives what that contains.
 func (g *graph) targetOptions(t config.TargetGroup) (o proxy.TargetOptions, ca []byte, err error) {
-	dialer, ca, err := newDialer(t)
-	if err != nil {
-		return o, nil, err
-	}
-	return proxy.TargetOptions{
-		Name: t.Name, Dialer: dialer,
+	o = proxy.TargetOptions{
+		Name:           t.Name,
 		MaxConnections: t.MaxConnections, MaxConnectionsPercent: t.MaxConnectionsPercent,
 		MaxIdlePercent: t.MaxIdleConnectionsPercent,
 		BorrowTimeout:  t.ConnectionBorrowTimeout, ConnectTimeout: t.ConnectTimeout,
 		MaxLifetime: t.MaxConnectionLifetime, IdleTimeout: t.IdleConnectionTimeout,
 		MaxStatements: t.MaxPreparedStatements, Passwords: g.users.password,
 		TLS: t.TLS.Mode != config.TLSDisable, InitQuery: t.InitQuery != "",
-	}, ca, nil
+	}
+	ca, err = setDialer(&o, t)
+	return o, ca, err
 }
 
 func (g *graph) endpointOptions(p *endpoint) proxy.EndpointOptions {
+	my := mysqlUsers{g.users, p.engine}
 	return proxy.EndpointOptions{
 		Name: p.conf.Name, Target: p.target, Users: g.users, UnknownMethod: g.users.usualMethod,
+		MySQL: proxy.MySQLEndpoint{
+			Users: my, UnknownMethod: my.usualMySQLMethod, AnyUser: my.anyUser, Key: g.rsaKey, MariaDB: p.engine == config.MariaDB,
+		},
 		TLS: p.certificate.current.Load,
 		KeepAlive: proxy.KeepAlive{
 			Idle: p.conf.TCP.KeepaliveIdle, Interval: p.conf.TCP.KeepaliveInterval, Count: p.conf.TCP.KeepaliveCount,

@@ -15,28 +15,41 @@ import (
 	"github.com/rdsproxy/rdsproxy/pkg/target"
 )
 
-// newDialer makes what opens connections to a target. It reads the CA file, and
-// also gives what that contains.
-func newDialer(t config.TargetGroup) (d proxy.Dialer, ca []byte, err error) {
+// setDialer gives o what opens connections to a target. It reads the CA file, and
+// gives what that contains.
+func setDialer(o *proxy.TargetOptions, t config.TargetGroup) (ca []byte, err error) {
 	base := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.TLS.ServerName}
 	if t.TLS.CAFile != "" {
 		if ca, err = os.ReadFile(t.TLS.CAFile); err != nil {
-			return nil, nil, fmt.Errorf("tls.ca_file: %w", err)
+			return nil, fmt.Errorf("tls.ca_file: %w", err)
 		}
 		base.RootCAs = x509.NewCertPool()
 		if !base.RootCAs.AppendCertsFromPEM(ca) {
-			return nil, nil, fmt.Errorf("tls.ca_file: %s holds no certificate", t.TLS.CAFile)
+			return nil, fmt.Errorf("tls.ca_file: %s holds no certificate", t.TLS.CAFile)
 		}
 	}
-	return target.NewDialer(target.Options{
+	wrap := func(nc net.Conn) net.Conn {
+		transport := netloop.NewTransport(nc)
+		// A socket that cannot be tuned works all the same.
+		_ = transport.SetKeepAlive(t.TCP.KeepaliveIdle, t.TCP.KeepaliveInterval, t.TCP.KeepaliveCount, t.TCP.UserTimeout)
+		return transport
+	}
+	if t.Engine == config.PostgreSQL {
+		o.Dialer = target.NewDialer(target.Options{
+			Host: t.Writer.Host, Port: int(t.Writer.Port),
+			TLSMode: target.TLSMode(t.TLS.Mode), TLS: base,
+			ConnectTimeout: t.ConnectTimeout, InitQuery: t.InitQuery, Wrap: wrap,
+		})
+		return ca, nil
+	}
+	o.Setup = mysqlSetup
+	o.MySQLDialer = target.NewMySQLDialer(target.MySQLOptions{
 		Host: t.Writer.Host, Port: int(t.Writer.Port),
 		TLSMode: target.TLSMode(t.TLS.Mode), TLS: base,
-		ConnectTimeout: t.ConnectTimeout, InitQuery: t.InitQuery,
-		Wrap: func(nc net.Conn) net.Conn {
-			transport := netloop.NewTransport(nc)
-			// A socket that cannot be tuned works all the same.
-			_ = transport.SetKeepAlive(t.TCP.KeepaliveIdle, t.TCP.KeepaliveInterval, t.TCP.KeepaliveCount, t.TCP.UserTimeout)
-			return transport
-		},
-	}), ca, nil
+		ConnectTimeout: t.ConnectTimeout, InitQuery: t.InitQuery, Wrap: wrap,
+		Setup: mysqlSetup, Variables: nil,
+	})
+	return ca, nil
 }
+
+const mysqlSetup = "SET SESSION session_track_system_variables='*', session_track_schema=ON, session_track_state_change=ON, session_track_transaction_info='CHARACTERISTICS'"

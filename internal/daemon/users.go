@@ -33,6 +33,7 @@ type knownUser struct {
 	conf       config.Auth
 	secret     secret.Credential
 	credential auth.Credential
+	mysql      mysqlCredentials
 	// err is why the user cannot log in: the secret is missing or wrong.
 	err error
 }
@@ -93,7 +94,11 @@ func (u *users) know(ctx context.Context, a config.Auth, old knownUser) (knownUs
 	if err != nil {
 		return knownUser{}, err
 	}
-	return knownUser{conf: a, secret: c, credential: credential}, nil
+	mysql, err := newMySQLCredentials(a, c.Password.Reveal())
+	if err != nil {
+		return knownUser{}, err
+	}
+	return knownUser{conf: a, secret: c, credential: credential, mysql: mysql}, nil
 }
 
 // Lookup implements pglogin.UserLookup.

@@ -47,6 +47,13 @@ func (k *cancelKeys) remove(id uint32) {
 	delete(k.byID, id)
 }
 
+// find gives the client with an id; nil if there is none.
+func (k *cancelKeys) find(id uint32) *client {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.byID[id]
+}
+
 // cancel carries out a cancel request. One with a wrong key is ignored without
 // a sign, as PostgreSQL does. It returns when the request has had its effect, or
 // ctx has ended: whoever sent it takes the end of the connection for the word that

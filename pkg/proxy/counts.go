@@ -64,11 +64,12 @@ const (
 	ClosedServerProtocol
 	ClosedServerLost
 	ClosedPanic
+	ClosedKilled
 	closeReasons
 )
 
 var closeReasonNames = [closeReasons]string{
-	"client", "idle_timeout", "drain", "client_protocol", "database_protocol", "database_lost", "panic",
+	"client", "idle_timeout", "drain", "client_protocol", "database_protocol", "database_lost", "panic", "killed",
 }
 
 func (r CloseReason) String() string { return closeReasonNames[r] }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/rdsproxy/rdsproxy/pkg/auth"
 	"github.com/rdsproxy/rdsproxy/pkg/netloop"
+	"github.com/rdsproxy/rdsproxy/pkg/proxy/mylogin"
 	"github.com/rdsproxy/rdsproxy/pkg/proxy/pglogin"
 )
 
@@ -34,6 +35,7 @@ type EndpointOptions struct {
 	// UnknownMethod is the method that unknown users are asked for: that of most
 	// known ones, so that they cannot be told apart.
 	UnknownMethod func() auth.Method
+	MySQL         MySQLEndpoint
 	TLS           func() *tls.Config // nil: no TLS
 	KeepAlive     KeepAlive
 }
@@ -65,6 +67,9 @@ const (
 
 func setupFailures() *reasonCounts {
 	known := []string{failedAddress, failedUnauthenticated, failedClients, failedDraining, failedPanic}
+	for r := mylogin.Disconnected; r <= mylogin.UnknownUser; r++ {
+		known = append(known, r.String())
+	}
 	for r := pglogin.Disconnected; r <= pglogin.BadOptions; r++ {
 		known = append(known, r.String())
 	}
@@ -208,6 +213,9 @@ func (e *Endpoint) connected(t *netloop.Transport, c *client, user, database str
 // failureOf is why a login has failed.
 func failureOf(err error) string {
 	if e, ok := errors.AsType[*pglogin.Error](err); ok {
+		return e.Reason.String()
+	}
+	if e, ok := errors.AsType[*mylogin.Error](err); ok {
 		return e.Reason.String()
 	}
 	return pglogin.Disconnected.String()

@@ -36,7 +36,12 @@ type engine interface {
 }
 
 // engineFor gives the engine that the options are for.
-func engineFor(_ *TargetOptions) engine { return postgres{} }
+func engineFor(o *TargetOptions) engine {
+	if o.MySQLDialer != nil {
+		return mysql{}
+	}
+	return postgres{}
+}
 
 // shared is what the sessions and connections of one pool share. It lives for as
 // long as there are any.

@@ -31,8 +31,13 @@ type Passwords func(ctx context.Context, user string) (string, error)
 // while it is in use.
 type TargetOptions struct {
 	Name string
-	// Dialer is for PostgreSQL.
-	Dialer Dialer
+	// Dialer is for PostgreSQL, MySQLDialer for MySQL and MariaDB. Which of them is
+	// there does not change.
+	Dialer      Dialer
+	MySQLDialer MySQLDialer
+	// Setup is the statement that MySQLDialer begins each connection with, to be said
+	// again after a reset.
+	Setup string
 	// MaxConnections replaces the max_connections that the database reports; 0
 	// asks the database.
 	MaxConnections           int

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command run is behind `make run`: it starts a throw-away PostgreSQL and rdsproxy
-// in front of it, prints the line to connect with, and on Ctrl-C stops both and
+// Command run is behind `make run`: it starts a throw-away PostgreSQL and MariaDB, and
+// rdsproxy in front of both, prints the lines to connect with, and on Ctrl-C stops both and
 // leaves nothing behind.
 package main
 
@@ -80,6 +80,8 @@ func run(daemon string, version int, signals <-chan os.Signal, stdout, stderr io
 		return fmt.Errorf("%w: %w", errEnded, err)
 	case <-s.pg.Ended():
 		return errors.Join(fmt.Errorf("PostgreSQL ended by itself; the end of its log:\n%s", s.pg.Log()), stop(cmd, ended, signals))
+	case <-s.myEnded():
+		return errors.Join(fmt.Errorf("MariaDB ended by itself; the end of its log:\n%s", s.my.Log()), stop(cmd, ended, signals))
 	}
 }
 

@@ -15,20 +15,27 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
+	"github.com/rdsproxy/rdsproxy/test/myserver"
 	"github.com/rdsproxy/rdsproxy/test/pgserver"
 )
 
 const (
 	user, database = "app", "app"
 	usualPort      = 6432
+	usualMySQLPort = 6033
 	usualAdminPort = 9127
 )
 
-// scene is the database and the daemon's files.
+// scene is the databases and the daemon's files.
 type scene struct {
-	pg            *pgserver.Server
+	pg *pgserver.Server
+	// my is nil if there can be none here, for the reason noMy.
+	my            *myserver.Server
+	noMy          error
+	myListen      string
 	dir           string
 	configFile    string
 	config        string
@@ -43,12 +50,15 @@ func newScene(ctx context.Context, version int, out io.Writer) (s *scene, err er
 			err = errors.Join(err, s.remove())
 		}
 	}()
-	fmt.Fprintln(out, "starting PostgreSQL")
+	fmt.Fprintln(out, "starting PostgreSQL and MariaDB")
+	var both sync.WaitGroup
+	both.Go(func() { s.startMySQL(ctx) })
 	s.pg, err = pgserver.Launch(ctx, pgserver.Options{
 		Version:   version,
 		Roles:     []pgserver.Role{{Name: user, Password: s.password}},
 		Databases: []string{database},
 	})
+	both.Wait()
 	if err != nil {
 		return s, err
 	}
@@ -58,10 +68,42 @@ func newScene(ctx context.Context, version int, out io.Writer) (s *scene, err er
 	if s.listen, err = freeAddr(usualPort); err != nil {
 		return s, err
 	}
+	if s.myListen, err = freeAddr(usualMySQLPort); err != nil {
+		return s, err
+	}
 	if s.admin, err = freeAddr(usualAdminPort); err != nil {
 		return s, err
 	}
 	return s, s.write()
+}
+
+// startMySQL starts a MariaDB, or a MySQL if there is none. Either is a bonus.
+func (s *scene) startMySQL(ctx context.Context) {
+	for _, flavor := range []myserver.Flavor{myserver.MariaDB, myserver.MySQL} {
+		s.my, s.noMy = myserver.Launch(ctx, myserver.Options{
+			Flavor: flavor, Databases: []string{database}, Users: []myserver.User{{Name: user, Password: s.password}},
+		})
+		if s.noMy == nil {
+			return
+		}
+		s.my = nil
+	}
+}
+
+// myEnded never comes if there is no such server.
+func (s *scene) myEnded() <-chan struct{} {
+	if s.my == nil {
+		return nil
+	}
+	return s.my.Ended()
+}
+
+// engine is that of the second database.
+func (s *scene) engine() string {
+	if s.my.Installation.Flavor.IsMariaDB() {
+		return "mariadb"
+	}
+	return "mysql"
 }
 
 // freeAddr prefers the usual port.
@@ -90,11 +132,14 @@ func (s *scene) write() error {
 		return fmt.Errorf("secret: %w", err)
 	}
 	s.config = fmt.Sprintf(`endpoints:
-  - listen: %s
-target_groups:
-  - writer: %s
+  - name: postgresql
+    listen: %s
+    target_group: postgresql
+%starget_groups:
+  - name: postgresql
+    writer: %s
     max_connections_percent: 10
-auth:
+%sauth:
   - user: %s
     secret: app.json
 admin:
@@ -102,7 +147,7 @@ admin:
 drain_timeout: 5s
 log:
   format: console
-`, s.listen, s.pg.Addr(), user, s.admin)
+`, s.listen, s.myEndpoint(), s.pg.Addr(), s.myTarget(), user, s.admin)
 	s.configFile = filepath.Join(dir, "rdsproxy.yaml")
 	if err := os.WriteFile(s.configFile, []byte(s.config), 0o600); err != nil {
 		return fmt.Errorf("configuration: %w", err)
@@ -110,11 +155,35 @@ log:
 	return nil
 }
 
-// remove stops the database and deletes all files.
+func (s *scene) myEndpoint() string {
+	if s.my == nil {
+		return ""
+	}
+	return fmt.Sprintf(`  - name: %s
+    listen: %s
+    target_group: %[1]s
+`, s.engine(), s.myListen)
+}
+
+func (s *scene) myTarget() string {
+	if s.my == nil {
+		return ""
+	}
+	return fmt.Sprintf(`  - name: %s
+    engine: %[1]s
+    writer: %s
+    max_connections_percent: 10
+`, s.engine(), s.my.Addr())
+}
+
+// remove stops the databases and deletes all files.
 func (s *scene) remove() error {
 	var err error
 	if s.pg != nil {
 		err = s.pg.Close()
+	}
+	if s.my != nil {
+		err = errors.Join(err, s.my.Close())
 	}
 	if s.dir != "" {
 		err = errors.Join(err, os.RemoveAll(s.dir))
@@ -161,15 +230,39 @@ func (s *scene) greet(out io.Writer) {
 rdsproxy is ready in front of PostgreSQL %d. Connect from another terminal with
 
     psql '%s'
-
+`, s.pg.Version, pgserver.DSN(s.listen, user, s.password, database))
+	s.greetMySQL(out)
+	fmt.Fprintf(out, `
 metrics        http://%s/metrics
 configuration  %s
 the database   psql '%s'
 
 Ctrl-C stops everything and removes it.
-`, s.pg.Version, pgserver.DSN(s.listen, user, s.password, database), s.admin, s.configFile,
-		s.pg.DSN(pgserver.Superuser, s.pg.Password, "postgres"))
+`, s.admin, s.configFile, s.pg.DSN(pgserver.Superuser, s.pg.Password, "postgres"))
 	if _, err := exec.LookPath("psql"); err != nil {
 		fmt.Fprintln(out, "\npsql is not installed; Debian and Ubuntu have it in the package postgresql-client.")
+	}
+}
+
+func (s *scene) greetMySQL(out io.Writer) {
+	if s.my == nil {
+		fmt.Fprintf(out, "\nThere is no MariaDB or MySQL here: %v\n", s.noMy)
+		return
+	}
+	client := "mariadb"
+	if _, err := exec.LookPath(client); err != nil {
+		client = "mysql"
+	}
+	host, port, err := net.SplitHostPort(s.myListen)
+	if err != nil {
+		host, port = s.myListen, "" // it is host:port
+	}
+	fmt.Fprintf(out, `
+and in front of %s %s:
+
+    %s --host=%s --port=%s --user=%s --password=%s %s
+`, s.my.Installation.Flavor, s.my.Installation.Version, client, host, port, user, s.password, database)
+	if _, err := exec.LookPath(client); err != nil {
+		fmt.Fprintln(out, "\nA client is in the package mariadb-client of Debian and Ubuntu.")
 	}
 }
