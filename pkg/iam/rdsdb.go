@@ -117,7 +117,7 @@ func NewOwnKeys(o OwnKeysOptions) (*OwnKeys, error) {
 }
 
 // Accepts implements Verifier.
-func (v *OwnKeys) Accepts(token string) bool { return strings.Contains(token, pAction+"=connect&") }
+func (v *OwnKeys) Accepts(token string) bool { return strings.Contains(token, pAction+"=connect") }
 
 // Verify implements Verifier.
 func (v *OwnKeys) Verify(ctx context.Context, c Claim) (Identity, error) {

@@ -126,16 +126,13 @@ func (v *STS) ask(ctx context.Context, q *stsRequest) answer {
 			return answer{failure: &Rejection{Reason: Unavailable, Detail: "what STS answers is not understood", Err: err}}
 		}
 		return answer{arn: arn, until: q.token.expires()}
-	case status >= 400 && status < 500 && status != http.StatusTooManyRequests && status != http.StatusRequestTimeout && !throttled(body):
-		return answer{failure: reject(BadSignature, "STS answers with status %d", status), until: v.now().Add(stsRefusedFor)}
 	}
-	return answer{failure: reject(Unavailable, "STS answers with status %d", status)}
-}
-
-// throttled finds the code that STS has for too many questions, which comes with status 400.
-func throttled(body []byte) bool {
-	text := string(body)
-	return strings.Contains(text, "Throttling") || strings.Contains(text, "RequestLimitExceeded")
+	code := errorCode(body)
+	failure := reject(refusalReason(status, code), "STS answers with status %d %s", status, code)
+	if failure.Reason == Unavailable {
+		return answer{failure: failure}
+	}
+	return answer{failure: failure, until: v.now().Add(stsRefusedFor)}
 }
 
 func (v *STS) send(ctx context.Context, q *stsRequest) (status int, body []byte, err error) {

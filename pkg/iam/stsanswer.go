@@ -5,11 +5,43 @@ package iam
 import (
 	"encoding/json"
 	"errors"
+	"net/http"
 	"strings"
 )
 
 // maxAnswer bounds what is read of an answer of STS, in bytes. A true one has a few hundred.
 const maxAnswer = 16 << 10
+
+// errorCode reads the code of a refusal, and returns nothing if there is none that looks like one.
+func errorCode(body []byte) string {
+	members, err := readObject(body)
+	if err != nil {
+		return ""
+	}
+	if members, err = readObject(members["Error"]); err != nil {
+		return ""
+	}
+	code, _ := readString(members["Code"])
+	if len(code) > 64 || strings.Trim(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz.") != "" {
+		return ""
+	}
+	return code
+}
+
+// refusalReason tells what STS means, by status and code. What may be otherwise the next time is no refusal.
+func refusalReason(status int, code string) Reason {
+	switch {
+	case status < 400 || status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout:
+		return Unavailable
+	case strings.HasPrefix(code, "Throttling") || code == "RequestLimitExceeded":
+		return Unavailable
+	case code == "InvalidClientTokenId" || code == "UnrecognizedClientException":
+		return UnknownKey
+	case strings.HasPrefix(code, "ExpiredToken"):
+		return Expired
+	}
+	return BadSignature
+}
 
 // callerIdentity reads the JSON that STS answers with, and returns the canonical ARN. The JSON is taken by exact names at
 // exact places: a text in it that looks like an answer is none.
