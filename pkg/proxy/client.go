@@ -58,7 +58,13 @@ type pause uint8
 const (
 	pausedBySession pause = 1 << iota
 	pausedByServer        // which does not take what it was sent
+	pausedByClient        // which does not take what the proxy answers itself
 )
+
+// mostAnswers is how many bytes a client may leave unread before it is not read
+// either. What comes from a database is stopped earlier, at netloop.HighWater, so
+// that a client which does not read it can still say goodbye.
+const mostAnswers = 4 * netloop.HighWater
 
 var (
 	_ netloop.Handler       = (*client)(nil)
@@ -119,6 +125,9 @@ func (c *client) Data(_ *netloop.Conn, p []byte) (n int) {
 	if c.db != nil && c.db.conn.OverHighWater() {
 		c.pauseRead(pausedByServer)
 	}
+	if c.conn != nil && c.conn.OverHighWater() && c.conn.Buffered() > mostAnswers {
+		c.pauseRead(pausedByClient)
+	}
 	return n
 }
 
@@ -135,7 +144,10 @@ func (c *client) serverData(db *dbConn, p []byte) (n int) {
 }
 
 // Drained implements netloop.Handler: the client takes bytes again.
-func (c *client) Drained(*netloop.Conn) { c.resumeServer() }
+func (c *client) Drained(*netloop.Conn) {
+	c.resumeServer()
+	c.resumeRead(pausedByClient)
+}
 
 // resumeServer lets the database's bytes flow again after the client was too
 // slow for them.

@@ -4,6 +4,7 @@ package proxy_test
 
 import (
 	"bytes"
+	"io"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -44,6 +45,48 @@ func (s *scene) slowRows(n *atomic.Int64) {
 		b.send(&pgproto3.CommandComplete{CommandTag: []byte("SELECT 4000")})
 		return handled
 	})
+}
+
+// TestAnswersNotRead: a client that does not read what the proxy answers by itself
+// is not read either, and gets all of it when it does.
+func TestAnswersNotRead(t *testing.T) {
+	for _, driver := range []string{"", "portable"} {
+		t.Run("driver "+driver, func(t *testing.T) {
+			s := newScene(t, plan{max: 1, loops: 1, driver: driver})
+			pg := s.client()
+			nc := pg.Conn()
+			message, err := (&pgproto3.Close{ObjectType: 'S', Name: "s"}).Encode(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			const total = 4 << 20 // messages
+			batch := bytes.Repeat(message, 4096)
+			var sent atomic.Int64
+			before := heap()
+			written := background(func() error {
+				for range total / 4096 {
+					if _, err := nc.Write(batch); err != nil {
+						return err
+					}
+					sent.Add(4096)
+				}
+				return nil
+			})
+			stalls(t, &sent)
+			if n := sent.Load(); n == total {
+				t.Fatal("everything was taken from a client that does not read")
+			}
+			if after := heap(); after > before+4<<20 {
+				t.Errorf("the heap grew from %d to %d bytes", before, after)
+			}
+			if _, err := io.CopyN(io.Discard, nc, 5*total); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.await("all is sent", written); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
 }
 
 // TestSlowReader: a result that its client does not read is not read from the
