@@ -44,6 +44,14 @@ func (s *Session) ClientData(p []byte) int {
 			used += n
 			continue
 		}
+		if s.changing != nil {
+			n := s.clientAuth(rest)
+			if n == 0 {
+				return used
+			}
+			used += n
+			continue
+		}
 		if s.busy() {
 			s.pause()
 			return used

@@ -17,6 +17,8 @@ func (s *Session) okConcluded(x *exchange) {
 		return
 	}
 	switch x.command {
+	case wire.ComResetConnection:
+		s.resetConcluded()
 	case wire.ComStmtReset:
 		if st := x.stmt; st != nil && s.statements[st.id] == st {
 			st.cursor, st.long = false, false
@@ -106,27 +108,3 @@ func (s *Session) clientSetOption(c *command) (int, bool) {
 	s.pin(session.PinSessionVariable)
 	return s.pass(c, toServer), true
 }
-
-// clientReset handles COM_RESET_CONNECTION.
-func (s *Session) clientReset(c *command) (int, bool) {
-	return s.relay(c, shapeOK)
-}
-
-// clientChangeUser handles COM_CHANGE_USER.
-func (s *Session) clientChangeUser(c *command) (int, bool) {
-	return s.refuse(c, wire.NewError(wire.CodeUnknownCommand, "Unknown command")), true
-}
-
-// resetStep goes on with the making new of a connection.
-func (s *Session) resetStep(x *exchange, _ *wire.Error) {
-	srv := s.srv
-	if x.failed {
-		srv.doubt = true
-	}
-	s.cleaning = cleanDone
-	srv.doubt = true
-	s.settle()
-}
-
-// resettable tells whether COM_RESET_CONNECTION makes the connection new.
-func (srv *Server) resettable() bool { return false }

@@ -92,7 +92,10 @@ func (s *Session) concluded(x *exchange) {
 		s.pin(session.PinDiagnostics)
 	}
 	if x.effects&myscan.EffectDisconnect != 0 && !x.failed {
+		// The server closes the connection now, and the client expects it to.
 		s.srv.doubt = true
+		s.host.CloseClient()
+		s.leave()
 	}
 }
 

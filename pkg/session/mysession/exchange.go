@@ -48,11 +48,15 @@ const (
 	// forSettings applies the session's settings, forSchema its schema.
 	forSettings
 	forSchema
+	// forCollation sets the character sets by the number of a collation.
+	forCollation
 	// forPrepare prepares a statement of the client's that it wants to execute.
 	forPrepare
 	// forLastID asks for the last insert id, forSetLastID sets it.
 	forLastID
 	forSetLastID
+	// forCollationName asks for the collation of the connection.
+	forCollationName
 	// forDiagnostics removes what a statement of another client has left there.
 	forDiagnostics
 	// forOption switches multi-statements on or off.
@@ -62,8 +66,6 @@ const (
 	forRollback
 	forReset
 	forSetUp
-	// forBase finds out what is in force after the set-up.
-	forBase
 )
 
 // exchange is the command that the server carries out, and its reply. The zero
@@ -102,6 +104,10 @@ type exchange struct {
 	// value is what the proxy asked for, if it is a number.
 	value    uint64
 	valueSet bool
+	text     string // if it is a string
+
+	target  *Settings // forSettings, forSchema: what is being applied
+	learned []Setting // forCollation: what has become of it
 
 	command  wire.Command
 	stmt     *statement // the client's, of a command about one
@@ -121,6 +127,7 @@ type exchange struct {
 // begin notes that a command was sent whose reply looks like this. packets is how
 // many packets it was.
 func (srv *Server) begin(why purpose, sh shape, packets byte) *exchange {
+	srv.cleanDiagnostics = false
 	srv.x = exchange{shape: sh, stage: stageFirst, why: why, seq: packets}
 	if sh == shapeRows {
 		srv.x.stage = stageRows

@@ -148,6 +148,8 @@ func (s *Session) errorSeq() (seq byte, ok bool) {
 		return 0, false
 	case !s.welcomed:
 		return s.loginSeq, true
+	case s.changing != nil:
+		return 3, true
 	case s.body.open():
 		// The client is sending. It will find this when it is done.
 		return s.body.seq, true
@@ -220,7 +222,7 @@ func (s *Session) fail(err *wire.Error) {
 	if s.state == waiting {
 		s.state = idle
 	}
-	s.taking, s.cancelled = false, false
+	s.taking, s.cancelled, s.preparing = false, false, false
 	if !s.welcomed {
 		s.terminate(err)
 		return
@@ -248,11 +250,29 @@ func (s *Session) answerFailure() {
 	s.host.ToClient(wire.AppendError(nil, s.body.seq, s.caps, err))
 }
 
-// takingFailed ends the attempt to make a connection fit for the session.
-func (s *Session) takingFailed(x *exchange, err *wire.Error) {
+// settingDone goes on after a step that puts the session's settings in force.
+func (s *Session) settingDone(x *exchange, err *wire.Error) {
+	if !x.failed {
+		s.applied(x)
+		if !s.taking {
+			s.retry()
+		} else if s.take() {
+			s.resume()
+		}
+		return
+	}
+	known := s.refused(x)
+	if x.why == forCollation && s.taking {
+		if s.take() {
+			s.resume()
+		}
+		return
+	}
 	s.host.Note(session.EventReplayFailed, "")
-	s.taking = false
-	reuse := s.refused(x)
-	s.release(reuse && !s.cancelPending())
+	s.srv.doubt = s.srv.doubt || !known
+	if s.taking {
+		s.taking = false
+		s.release(!s.srv.doubt)
+	}
 	s.fail(err)
 }

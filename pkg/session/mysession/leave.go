@@ -132,10 +132,9 @@ type cleaning uint8
 const (
 	cleanNot cleaning = iota
 	// cleanReset: COM_RESET_CONNECTION was sent, cleanSetUp what sets a connection
-	// up, cleanBase the question for what is in force then.
+	// up.
 	cleanReset
 	cleanSetUp
-	cleanBase
 	cleanDone
 )
 
@@ -148,10 +147,10 @@ func (s *Session) clean() {
 	}
 	switch {
 	case srv.doubt || s.cleaning == cleanDone:
-	case srv.inTransaction() && s.pins == 0:
+	case srv.inTransaction() && s.pins&^momentary == 0:
 		s.own(forRollback, shapeOK, wire.AppendQuery(srv.scratch[:0], srv.caps, "ROLLBACK"))
 		return
-	case s.pins != 0:
+	case s.pins&^momentary != 0:
 		if !srv.resettable() {
 			srv.doubt = true
 			break
@@ -169,7 +168,7 @@ func (s *Session) clean() {
 func (s *Session) cleaned(x *exchange) {
 	srv := s.srv
 	switch {
-	case x.why == forSettings || x.why == forSchema || x.why == forPrepare:
+	case x.why == forSettings, x.why == forSchema, x.why == forCollation, x.why == forPrepare:
 		// It was for the client.
 		srv.doubt = srv.doubt || x.failed
 		if !x.failed && x.why == forPrepare {
@@ -183,7 +182,7 @@ func (s *Session) cleaned(x *exchange) {
 	case x.why == forRollback:
 		srv.doubt = srv.doubt || srv.inTransaction()
 	case s.cleaning != cleanNot:
-		s.resetStep(x, nil)
+		s.resetStep(x)
 		return
 	}
 	s.settle()

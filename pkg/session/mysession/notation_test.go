@@ -241,6 +241,10 @@ func (e *encoder) command(name string, w []string, arg func(int) string) error {
 		payload := wire.AppendIDCommand(nil, wire.ComStmtSendLongData, id())[4:]
 		payload = append(payload, byte(e.number(w, 1)), 0)
 		p = wire.AppendPacket(nil, 0, append(payload, arg(2)...))
+	case "ChangeUser":
+		p = append([]byte{byte(wire.ComChangeUser)}, arg(0)...)
+		p = append(append(p, 0, 0), arg(1)...)
+		p = wire.AppendPacket(nil, 0, append(p, 0, 0, 0))
 	case "Execute":
 		p = e.execute(id(), w[1:])
 	case "Command":

@@ -34,7 +34,7 @@ func (s *Session) clientPrepare(c *command) (int, bool) {
 	if !rewritten {
 		t = p
 	}
-	st := &statement{text: internText(t), effects: res.Effects, res: res}
+	st := &statement{text: internText(t), space: s.settings, res: res}
 	s.startPrepare(c, st)
 	if rewritten {
 		s.host.ToServer(wire.AppendCommand(s.srv.scratch[:0], wire.ComStmtPrepare, t))
@@ -50,7 +50,7 @@ func (s *Session) clientPrepareLong(c *command) (int, bool) {
 	if !s.acquire() || !s.beforeUnseen() {
 		return 0, false
 	}
-	st := &statement{only: true}
+	st := &statement{only: true, space: s.settings}
 	s.startPrepare(c, st)
 	s.pin(session.PinLargeStatement)
 	s.startScan(c.payload()[1:])
@@ -62,7 +62,7 @@ func (s *Session) clientPrepareLong(c *command) (int, bool) {
 func (s *Session) startPrepare(c *command, st *statement) {
 	srv := s.srv
 	s.newest = 0
-	pr := &prepared{key: preparedKey{st.text, s.settings}}
+	pr := &prepared{key: preparedKey{st.text, st.space}}
 	if !st.only {
 		if old := srv.prepared.get(pr.key); old != nil {
 			s.evict(old)
@@ -185,10 +185,20 @@ func (s *Session) ensurePrepared(st *statement) *prepared {
 	if st.own != nil {
 		return st.own
 	}
-	key := preparedKey{st.text, s.settings}
+	key := preparedKey{st.text, st.space}
 	if pr := srv.prepared.get(key); pr != nil {
+		s.preparing = false
+		if !s.apply(s.settings) {
+			return nil
+		}
 		srv.prepared.use(pr)
 		return pr
+	}
+	if to := s.shared.settingsForPreparing(s.settings, st.space, srv.base); to != srv.applied {
+		s.preparing = true
+		if !s.apply(to) {
+			return nil
+		}
 	}
 	s.makeRoom()
 	x := s.own(forPrepare, shapePrepare, wire.AppendCommand(srv.scratch[:0], wire.ComStmtPrepare, st.text.String()))
@@ -201,6 +211,7 @@ func (s *Session) ensurePrepared(st *statement) *prepared {
 // notPrepared makes the server's error the answer to the command that needed the
 // statement.
 func (s *Session) notPrepared(_ *exchange, err *wire.Error) {
+	s.preparing = false
 	s.failure = err
 	s.resume()
 }

@@ -90,7 +90,7 @@ func (s *Session) scanned() {
 		return
 	}
 	if st := x.stmt; st != nil {
-		st.effects, st.res = res.Effects, res
+		st.res = res
 	}
 	s.noteEffects(x, &res)
 }

@@ -219,6 +219,8 @@ func (s *Session) completed() {
 	}
 	if s.state == active {
 		s.concluded(&x)
+	} else if x.command == wire.ComResetConnection {
+		srv.doubt = true // nobody has set it up again
 	}
 	s.settle()
 }
@@ -233,15 +235,8 @@ func (s *Session) done(x *exchange) {
 		return
 	}
 	switch x.why {
-	case forSettings, forSchema:
-		if x.failed {
-			s.takingFailed(x, failure)
-			return
-		}
-		s.applied(x)
-		if s.take() {
-			s.resume()
-		}
+	case forSettings, forSchema, forCollation:
+		s.settingDone(x, failure)
 	case forPrepare:
 		if x.failed {
 			s.notPrepared(x, failure)
@@ -250,6 +245,8 @@ func (s *Session) done(x *exchange) {
 		s.retry()
 	case forLastID:
 		s.gotLastID(x)
+	case forCollationName:
+		s.gotCollation(x)
 	case forSetLastID, forDiagnostics, forOption:
 		if x.failed {
 			srv.doubt = true
@@ -258,8 +255,8 @@ func (s *Session) done(x *exchange) {
 		}
 		s.preparedValue(x)
 		s.retry()
-	case forReset, forSetUp, forBase:
-		s.resetStep(x, failure)
+	case forReset, forSetUp:
+		s.resetStep(x)
 	}
 }
 

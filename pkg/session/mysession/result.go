@@ -204,6 +204,7 @@ func (s *Session) serverOwnRow(p []byte) int {
 	row := wire.ReadTextRow(payload)
 	if value, ok := row.Next(); ok {
 		x.value, x.valueSet = number(value)
+		x.text = string(value)
 	}
 	return len(msg)
 }

@@ -19,6 +19,9 @@ type Server struct {
 	// setup and unrepeatable are as in ServerFacts.
 	setup        string
 	unrepeatable bool
+	base         map[string]string
+	collation    uint16
+	mode         myscan.Mode
 
 	x exchange
 	// status is that of the last packet that had one.
@@ -32,6 +35,9 @@ type Server struct {
 	lastID    uint64
 	idChanged bool
 
+	// askCollation: collation_connection may have changed untold.
+	askCollation bool
+
 	// doubt: something about the state is not known. The connection is not used
 	// for another client.
 	doubt bool
@@ -44,6 +50,7 @@ type Server struct {
 	// scanner serves the borrower, and scratch is for what is made up for one call of the host.
 	scanner myscan.Scanner
 	scratch []byte
+	block   []byte
 }
 
 // ServerFacts is what is known of a connection that has just been opened and set up.
@@ -58,6 +65,8 @@ type ServerFacts struct {
 	// lower case.
 	Schema string
 	Base   map[string]string
+	// Collation is the number of the collation that it logged in with.
+	Collation uint16
 	// Setup is the statement that set the connection up, to be said again after
 	// COM_RESET_CONNECTION.
 	Setup string
@@ -68,10 +77,20 @@ type ServerFacts struct {
 
 // NewServer describes a connection that has just been opened and set up.
 func NewServer(sh *Shared, f *ServerFacts) *Server {
-	return &Server{
+	srv := &Server{
 		shared: sh, caps: f.Capabilities, threadID: f.ThreadID, mariaDB: f.MariaDB, status: f.Status,
-		setup: f.Setup, unrepeatable: f.Unrepeatable, cleanDiagnostics: true,
+		setup: f.Setup, unrepeatable: f.Unrepeatable, base: f.Base, collation: f.Collation, cleanDiagnostics: true,
+		mode:    sqlMode(f.Base["sql_mode"]),
+		applied: sh.settingsOf(f.Schema, nil),
 	}
+	if charset, ok := f.Base["character_set_client"]; ok {
+		srv.mode |= myscan.CharsetMode(charset)
+	}
+	if f.MariaDB {
+		srv.mode |= myscan.ModeMariaDB
+	}
+	sh.base.Store(&f.Base)
+	return srv
 }
 
 // Applied is what is in force there.

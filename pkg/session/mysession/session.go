@@ -53,13 +53,17 @@ type Session struct {
 	host     Host
 	shared   *Shared
 	settings *Settings
-	srv      *Server
-	caps     wire.Capabilities
-	threadID uint32
-	user     string
-	loginSeq byte
-	pins     session.Pins
-	state    state
+	// login is what the client asked for at its login. collation is the number of
+	// the collation that it named, as long as it is not known what that means.
+	login     *Settings
+	collation uint16
+	srv       *Server
+	caps      wire.Capabilities
+	threadID  uint32
+	user      string
+	loginSeq  byte
+	pins      session.Pins
+	state     state
 
 	// welcomed: the client was told that it is logged in.
 	welcomed bool
@@ -69,6 +73,9 @@ type Session struct {
 	draining bool
 	// terminated: the client said goodbye.
 	terminated bool
+	// preparing: settings that a statement was prepared under are in force, or on
+	// their way, to prepare it again.
+	preparing bool
 	// taking: the connection was just granted, and gets what the session needs
 	// before anything of the client's is sent. cancelled: the command that wants it
 	// was cancelled meanwhile.
@@ -95,6 +102,9 @@ type Session struct {
 	affected   int64
 	foundRows  uint64
 	valuesHere bool
+	// changing is there while the client becomes another user.
+	changing       *changing
+	loginCollation uint16
 	// killing: the client waits for the end of a KILL of killID.
 	killing bool
 	killID  uint32
@@ -113,6 +123,7 @@ func (s *Session) Init(o Options) {
 		host: o.Host, shared: o.Shared, caps: o.Capabilities, threadID: o.ThreadID, user: o.User, loginSeq: o.LoginSeq,
 		borrowTimeout: o.BorrowTimeout, cleanupTimeout: o.CleanupTimeout,
 	}
+	s.loginCollation = o.Collation
 	s.initSettings(o.Collation, o.Schema)
 }
 
@@ -172,7 +183,7 @@ func (s *Session) User() string { return s.user }
 func (s *Session) acquire() bool {
 	switch s.state {
 	case active:
-		return !s.taking
+		return !s.taking && (s.preparing || s.apply(s.settings))
 	case idle:
 	default:
 		return false
@@ -220,6 +231,12 @@ func (s *Session) take() bool {
 		s.fail(interrupted)
 		return false
 	}
+	if s.cannotForget() {
+		// Another connection has to do, one that never had a default schema.
+		s.taking = false
+		s.release(false)
+		return s.acquire()
+	}
 	if !s.applySettings() {
 		s.pause()
 		return false
@@ -254,8 +271,7 @@ func (s *Session) settle() {
 		s.resume()
 		return
 	}
-	if srv.idChanged && !srv.doubt {
-		s.askLastID()
+	if !srv.doubt && s.askBeforeRelease() {
 		return
 	}
 	s.release(!srv.doubt)

@@ -2,7 +2,12 @@
 
 package mysession
 
-import "sync/atomic"
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"weak"
+)
 
 // Shared is what all sessions of one pool share. It is safe for concurrent use.
 type Shared struct {
@@ -10,13 +15,101 @@ type Shared struct {
 	// for its borrowers, at least 1.
 	MaxStatements int
 
-	// retired counts how often the database may have been replaced.
-	retired atomic.Uint64
+	// base has the values of the variables of a new connection; nil until the
+	// pool's first.
+	base atomic.Pointer[map[string]string]
+
+	mu       sync.Mutex
+	settings map[string]weak.Pointer[Settings]
+	// collations is what servers have made of the numbers of collations.
+	collations map[uint16][]Setting
 }
 
 // NewShared makes the shared part of a pool.
-func NewShared(maxStatements int) *Shared { return &Shared{MaxStatements: max(1, maxStatements)} }
+func NewShared(maxStatements int) *Shared {
+	return &Shared{
+		MaxStatements: max(1, maxStatements),
+		settings:      make(map[string]weak.Pointer[Settings]), collations: make(map[uint16][]Setting),
+	}
+}
 
 // Retire forgets what the database reported: it may have been replaced by another
-// one, or restarted with another configuration.
-func (sh *Shared) Retire() { sh.retired.Add(1) }
+// one, or restarted with another configuration. The next login asks a connection.
+func (sh *Shared) Retire() {
+	sh.base.Store(nil)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	clear(sh.collations)
+}
+
+// settingsOf gives the one value for settings. It lives as long as somebody uses
+// it.
+func (sh *Shared) settingsOf(schema string, vars []Setting) *Settings {
+	if schema == "" && len(vars) == 0 {
+		return nil
+	}
+	key := settingsKey(schema, vars)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if s := sh.settings[key].Value(); s != nil {
+		return s
+	}
+	s := newSettings(schema, vars, key)
+	sh.settings[key] = weak.Make(s)
+	runtime.AddCleanup(s, sh.forgetSettings, key)
+	return s
+}
+
+// settingsForPreparing gives now with all that decides about the meaning of a text
+// as in space.
+func (sh *Shared) settingsForPreparing(now, space *Settings, base map[string]string) *Settings {
+	if now == space {
+		return now
+	}
+	vars := now.variables()
+	for _, name := range [...]string{
+		"character_set_client", "character_set_connection", "collation_connection", "sql_mode",
+	} {
+		value, ok := space.get(name)
+		if !ok {
+			value = base[name]
+		}
+		vars = with(vars, name, value, base)
+	}
+	schema := space.Schema()
+	if schema == "" {
+		schema = now.Schema()
+	}
+	return sh.settingsOf(schema, vars)
+}
+
+func (sh *Shared) forgetSettings(key string) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.settings[key].Value() == nil {
+		delete(sh.settings, key)
+	}
+}
+
+// collationSettings gives what a collation's number means for the variables; false
+// if that is not known yet.
+func (sh *Shared) collationSettings(n uint16) ([]Setting, bool) {
+	if n == 0 {
+		return nil, true
+	}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	vars, ok := sh.collations[n]
+	return vars, ok
+}
+
+// maxCollations is more than there are numbers in logins.
+const maxCollations = 256
+
+func (sh *Shared) learnCollation(n uint16, vars []Setting) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if len(sh.collations) < maxCollations {
+		sh.collations[n] = vars
+	}
+}

@@ -33,8 +33,10 @@ type statement struct {
 	params int
 	types  []byte
 
-	effects myscan.Effects
-	res     myscan.Result
+	// space is what was in force when it was prepared: the same text means
+	// something else in another schema or under another sql_mode.
+	space *Settings
+	res   myscan.Result
 	// own is where the statement is prepared if it has state there that other
 	// clients' statements of the same text must not meet: an open cursor, or long
 	// data. It is not in the connection's set meanwhile. only tells that it is

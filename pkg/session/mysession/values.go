@@ -78,6 +78,36 @@ func (s *Session) preparedValue(x *exchange) {
 	}
 }
 
+// askBeforeRelease asks for what the session has to know, and nobody can tell when
+// the connection is another's. It tells whether it does.
+func (s *Session) askBeforeRelease() bool {
+	srv := s.srv
+	switch {
+	case srv.idChanged:
+		s.askLastID()
+	case srv.askCollation:
+		s.own(forCollationName, shapeResult, wire.AppendQuery(srv.scratch[:0], srv.caps, "SELECT @@collation_connection"))
+	default:
+		return false
+	}
+	s.valuesHere = false
+	return true
+}
+
+// gotCollation ends the question for the collation.
+func (s *Session) gotCollation(x *exchange) {
+	srv := s.srv
+	srv.askCollation = false
+	if x.failed || x.text == "" {
+		srv.doubt = true
+	} else {
+		vars := with(srv.applied.variables(), "collation_connection", x.text, srv.base)
+		srv.applied = s.shared.settingsOf(srv.applied.Schema(), vars)
+		s.settings = srv.applied
+	}
+	s.settle()
+}
+
 // askLastID asks for the last insert id before the connection is given back. What
 // OK packets say is not always the same: they tell of an explicit value too.
 func (s *Session) askLastID() {

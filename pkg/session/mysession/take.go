@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mysession
+
+import (
+	"strconv"
+
+	"github.com/rdsproxy/rdsproxy/pkg/sqlscan/myscan"
+	wire "github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
+)
+
+// initSettings notes what the client asked for at its login. What a collation's
+// number means only a server knows; until one has told, it is asked for by number.
+func (s *Session) initSettings(collation uint16, schema string) {
+	s.collation = collation
+	vars, known := s.shared.collationSettings(collation)
+	s.settings = s.shared.settingsOf(schema, vars)
+	if known {
+		s.collation = 0
+	}
+	s.login = s.settings
+}
+
+// known tells whether the session can begin without asking a server.
+func (s *Session) known() bool {
+	return s.collation == 0 && s.settings.Schema() == "" && s.shared.base.Load() != nil
+}
+
+// restStatus is the status of a session without a connection.
+func (s *Session) restStatus() wire.Status {
+	value, ok := s.settings.get("autocommit")
+	if !ok {
+		if base := s.shared.base.Load(); base != nil {
+			value = (*base)["autocommit"]
+		}
+	}
+	status := wire.StatusAutocommit
+	if value == "OFF" {
+		status = 0
+	}
+	if s.scanMode()&myscan.ModeNoBackslashEscapes != 0 {
+		status |= wire.StatusNoBackslashEscape
+	}
+	return status
+}
+
+// scanMode is how the server reads the session's texts.
+func (s *Session) scanMode() (m myscan.Mode) {
+	if s.srv != nil {
+		m = s.srv.mode
+	}
+	if st := s.settings; st != nil {
+		m = m&^st.setMode | st.mode
+	}
+	return m
+}
+
+// applySettings puts the session's settings in force on its connection. It gives
+// false while that is under way.
+func (s *Session) applySettings() bool {
+	srv := s.srv
+	if s.collation != 0 {
+		if s.collation != srv.collation {
+			s.ahead(forCollation, collationSQL(s.collation))
+			return false
+		}
+		s.learnCollation()
+	}
+	return s.apply(s.settings)
+}
+
+// apply puts settings in force: the schema first, then all variables by one
+// statement.
+func (s *Session) apply(to *Settings) bool {
+	srv := s.srv
+	if srv.applied == to {
+		return true
+	}
+	if to.Schema() == "" && srv.applied.Schema() != "" {
+		srv.doubt = true // nothing takes a default schema away again
+	}
+	if schema := to.Schema(); schema != srv.applied.Schema() && schema != "" {
+		x := s.own(forSchema, shapeOK, wire.AppendCommand(srv.scratch[:0], wire.ComInitDB, schema))
+		x.target = to
+		s.unsettled()
+		return false
+	}
+	if sql := replay(srv.applied, to, srv.base); sql != nil {
+		s.ahead(forSettings, sql)
+		srv.x.target = to
+		return false
+	}
+	srv.applied = to
+	return true
+}
+
+// unsettled pauses the client while something of the proxy's own runs ahead of its
+// command.
+func (s *Session) unsettled() {
+	s.valuesHere = false
+	s.pause()
+}
+
+// cannotForget tells whether the connection has a default schema, and the session
+// is to have none. Nothing takes it away again.
+func (s *Session) cannotForget() bool {
+	return s.settings.Schema() == "" && s.srv.applied.Schema() != ""
+}
+
+// applied notes what such a command has done.
+func (s *Session) applied(x *exchange) {
+	srv := s.srv
+	switch x.why {
+	case forSchema:
+		srv.applied = s.shared.settingsOf(x.target.Schema(), srv.applied.variables())
+	case forSettings:
+		srv.applied = x.target
+	case forCollation:
+		srv.applied = s.shared.settingsOf(srv.applied.Schema(), x.learned)
+		s.learnCollation()
+	}
+}
+
+// learnCollation takes what a server has made of the number of the collation for
+// the session's own, and for that of all that follow.
+func (s *Session) learnCollation() {
+	var vars []Setting
+	for _, name := range collationVariables {
+		if value, ok := s.srv.applied.get(name); ok && s.collation != s.srv.collation {
+			vars = with(vars, name, value, s.srv.base)
+		}
+	}
+	s.shared.learnCollation(s.collation, vars)
+	s.collation = 0
+	s.settings = s.shared.settingsOf(s.settings.Schema(), vars)
+	s.login = s.settings
+}
+
+// collationVariables are those that a login's collation decides about.
+var collationVariables = [...]string{
+	"character_set_client", "character_set_connection", "character_set_results", "collation_connection",
+}
+
+// collationSQL sets them as a login does. Servers take numbers of collations where
+// they take the names of character sets.
+func collationSQL(n uint16) []byte {
+	sql := []byte("SET ")
+	for i, name := range [...]string{"character_set_client", "character_set_results", "collation_connection"} {
+		if i > 0 {
+			sql = append(sql, ',')
+		}
+		sql = strconv.AppendUint(append(append(sql, name...), '='), uint64(n), 10)
+	}
+	return sql
+}
+
+// refused tells whether a connection can be used further after it has refused the
+// session's settings.
+func (s *Session) refused(x *exchange) bool {
+	switch x.why {
+	case forSchema:
+		return true
+	case forCollation:
+		s.collation = 0 // a number that the server does not know means nothing to it
+		return true
+	}
+	return false
+}

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mysession
+
+import (
+	"strings"
+
+	"github.com/rdsproxy/rdsproxy/pkg/session"
+	"github.com/rdsproxy/rdsproxy/pkg/sqlscan/myscan"
+	wire "github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
+)
+
+// serverTracks reads a block of session tracking: what the command has changed. It
+// gives false if the block cannot be understood.
+func (s *Session) serverTracks(block []byte) bool {
+	if len(block) == 0 {
+		return true
+	}
+	srv := s.srv
+	x := &srv.x
+	schema, vars := srv.applied.Schema(), srv.applied.variables()
+	if x.why == forCollation {
+		vars = x.learned
+	}
+	t := tracked{s: s, schema: schema, vars: vars}
+	tracks := wire.ReadTracks(block)
+	for {
+		typ, data, ok := tracks.Next()
+		if !ok {
+			break
+		}
+		if !t.entry(typ, data) {
+			return false
+		}
+	}
+	if tracks.Malformed() {
+		return false
+	}
+	switch x.why {
+	case forClient:
+		t.conclude()
+	case forCollation:
+		x.learned = t.vars
+	}
+	return true
+}
+
+// tracked is what one block says.
+type tracked struct {
+	s      *Session
+	schema string
+	vars   []Setting
+	pins   session.Pins
+
+	settings, schemaChanged, stateChanged, database bool
+	charset, collation                              bool
+}
+
+func (t *tracked) entry(typ wire.TrackType, data []byte) bool {
+	switch typ {
+	case wire.TrackVariables:
+		pairs := wire.ReadVariables(data)
+		for {
+			name, value, ok := pairs.Next()
+			if !ok {
+				return !pairs.Malformed()
+			}
+			t.variable(strings.ToLower(string(name)), string(value))
+		}
+	case wire.TrackSchema:
+		name, ok := wire.TrackValue(data)
+		t.schema, t.schemaChanged = string(name), true
+		return ok
+	case wire.TrackState:
+		t.stateChanged = true
+	case wire.TrackCharacteristics:
+		value, ok := wire.TrackValue(data)
+		t.characteristics(len(value) > 0)
+		return ok
+	case wire.TrackTransaction:
+		value, ok := wire.TrackValue(data)
+		if ok && len(value) == len(wire.NoTransaction) {
+			t.transaction(value)
+		}
+		return ok
+	}
+	return true
+}
+
+// variable notes the new value of a variable.
+func (t *tracked) variable(name, value string) {
+	srv := t.s.srv
+	t.settings = true
+	switch name {
+	case "character_set_connection":
+		t.charset = true
+	case "collation_connection":
+		t.collation = true
+	}
+	if _, ok := srv.base[name]; ok {
+		t.vars = with(t.vars, name, value, srv.base)
+		return
+	}
+	switch name {
+	case "last_insert_id", "identity":
+		srv.idChanged = true
+	case "character_set_database", "collation_database":
+		t.database = true
+	default:
+		if strings.HasPrefix(name, "session_track_") {
+			t.pins |= session.PinSessionTrack
+			return
+		}
+		t.pins |= session.PinSessionVariable
+	}
+}
+
+// characteristics notes whether the next transaction has some of its own.
+func (t *tracked) characteristics(some bool) {
+	s := t.s
+	if s.srv.x.why != forClient || s.srv.inTransaction() {
+		return
+	}
+	if some {
+		t.pins |= session.PinNextTransaction
+		return
+	}
+	s.unpin(session.PinNextTransaction)
+}
+
+// transaction notes the letters of the transaction's state, of which the last says
+// whether tables are locked.
+func (t *tracked) transaction(letters []byte) {
+	s := t.s
+	if s.srv.x.why != forClient {
+		return
+	}
+	if letters[len(letters)-1] == 'L' {
+		t.pins |= session.PinLockTables
+		return
+	}
+	s.unpin(session.PinLockTables)
+}
+
+// explains are the effects that let the server report a change of state, and that
+// pin where they have to.
+const explains = myscan.EffectUserVariable | myscan.EffectTemp | myscan.EffectDropTemp | myscan.EffectPrepare |
+	myscan.EffectDeallocate | myscan.EffectExecute | myscan.EffectUnknown | myscan.EffectImmediate
+
+// conclude draws the conclusions for the session.
+func (t *tracked) conclude() {
+	s := t.s
+	srv := s.srv
+	if t.settings || t.schemaChanged {
+		srv.applied = s.shared.settingsOf(t.schema, t.vars)
+		s.settings = srv.applied
+	}
+	if t.charset && !t.collation {
+		srv.askCollation = true // MySQL tells of one and not of the other
+	} else if t.collation {
+		srv.askCollation = false
+	}
+	if t.database && !t.schemaChanged {
+		t.pins |= session.PinSessionVariable
+	}
+	effects := srv.x.effects
+	if t.stateChanged && !t.settings && !t.schemaChanged && effects&explains == 0 {
+		if effects&myscan.EffectCall != 0 {
+			t.pins |= session.PinProcedure
+		} else {
+			t.pins |= session.PinStateChange
+		}
+	}
+	if s.state == active {
+		s.pin(t.pins)
+	} else {
+		s.pins |= t.pins
+	}
+}
+
+// tracksForClient gives the part of a block that a client is told: what servers
+// tell of by default. A client that has asked for more has its connection for
+// itself, and gets everything.
+func (s *Session) tracksForClient(block []byte) []byte {
+	if len(block) == 0 || !s.caps.Has(wire.ClientSessionTrack) {
+		return nil
+	}
+	if s.pins&session.PinSessionTrack != 0 {
+		return block
+	}
+	out := s.srv.block[:0]
+	tracks := wire.ReadTracks(block)
+	for {
+		typ, data, ok := tracks.Next()
+		if !ok {
+			break
+		}
+		switch typ {
+		case wire.TrackVariables:
+			pairs := wire.ReadVariables(data)
+			for {
+				name, value, ok := pairs.Next()
+				if !ok {
+					break
+				}
+				if toldByDefault(string(name)) {
+					out = wire.AppendTrackVariable(out, name, value)
+				}
+			}
+		case wire.TrackSchema, wire.TrackGTIDs:
+			out = wire.AppendTrack(out, typ, data)
+		}
+	}
+	s.srv.block = out
+	return out
+}
+
+func toldByDefault(name string) bool {
+	switch name {
+	case "time_zone", "autocommit", "character_set_client", "character_set_results", "character_set_connection":
+		return true
+	}
+	return false
+}
