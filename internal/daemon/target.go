@@ -12,6 +12,7 @@ import (
 	"github.com/rdsproxy/rdsproxy/pkg/config"
 	"github.com/rdsproxy/rdsproxy/pkg/netloop"
 	"github.com/rdsproxy/rdsproxy/pkg/proxy"
+	"github.com/rdsproxy/rdsproxy/pkg/session/mysession"
 	"github.com/rdsproxy/rdsproxy/pkg/target"
 )
 
@@ -42,14 +43,12 @@ func setDialer(o *proxy.TargetOptions, t config.TargetGroup) (ca []byte, err err
 		})
 		return ca, nil
 	}
-	o.Setup = mysqlSetup
+	o.Setup = mysession.Setup
 	o.MySQLDialer = target.NewMySQLDialer(target.MySQLOptions{
 		Host: t.Writer.Host, Port: int(t.Writer.Port),
 		TLSMode: target.TLSMode(t.TLS.Mode), TLS: base,
 		ConnectTimeout: t.ConnectTimeout, InitQuery: t.InitQuery, Wrap: wrap,
-		Setup: mysqlSetup, Variables: nil,
+		Setup: mysession.Setup, Variables: mysession.TrackedVariables(),
 	})
 	return ca, nil
 }
-
-const mysqlSetup = "SET SESSION session_track_system_variables='*', session_track_schema=ON, session_track_state_change=ON, session_track_transaction_info='CHARACTERISTICS'"
