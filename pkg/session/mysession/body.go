@@ -37,7 +37,7 @@ func (s *Session) clientBody(p []byte) int {
 		}
 		size, seq := wire.ParseHeader(p)
 		if seq != b.seq {
-			s.protocolError(wire.NewError(wire.CodePacketsOutOfOrder, "Got packets out of order"))
+			s.protocolError(seq, wire.NewError(wire.CodePacketsOutOfOrder, "Got packets out of order"))
 			return 0
 		}
 		n = wire.HeaderLen

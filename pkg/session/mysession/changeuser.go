@@ -51,7 +51,7 @@ func (s *Session) clientAuth(p []byte) int {
 	}
 	size, seq := wire.ParseHeader(p)
 	if seq != 2 || size > wire.MaxLogin {
-		s.protocolError(wire.NewError(wire.CodePacketsOutOfOrder, "Got packets out of order"))
+		s.protocolError(seq, wire.NewError(wire.CodePacketsOutOfOrder, "Got packets out of order"))
 		return 0
 	}
 	if len(p) < wire.HeaderLen+size {

@@ -92,11 +92,11 @@ func (c *command) payload() []byte { return c.p[wire.HeaderLen:] }
 func (s *Session) clientCommand(p []byte) (int, bool) {
 	size, seq := wire.ParseHeader(p)
 	if seq != 0 {
-		s.protocolError(wire.NewError(wire.CodePacketsOutOfOrder, "Got packets out of order"))
+		s.protocolError(seq, wire.NewError(wire.CodePacketsOutOfOrder, "Got packets out of order"))
 		return 0, false
 	}
 	if size == 0 {
-		s.protocolError(wire.NewError(wire.CodeUnknownCommand, "Unknown command"))
+		s.protocolError(seq, wire.NewError(wire.CodeUnknownCommand, "Unknown command"))
 		return 0, false
 	}
 	if len(p) == wire.HeaderLen {

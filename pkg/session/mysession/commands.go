@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"strconv"
 
-	"github.com/rdsproxy/rdsproxy/pkg/session"
 	"github.com/rdsproxy/rdsproxy/pkg/sqlscan/myscan"
 	wire "github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
 )
@@ -95,16 +94,28 @@ func (s *Session) killByText(c *command, sql []byte, res *myscan.Result) (n int,
 		"The proxy supports KILL with a thread id only, as a statement of its own")), true, true
 }
 
-// clientSetOption handles COM_SET_OPTION: multi-statements on or off.
+// clientSetOption handles COM_SET_OPTION: multi-statements on or off. It is put in
+// force on whatever connection the next command gets.
 func (s *Session) clientSetOption(c *command) (int, bool) {
 	if c.size != 3 || binary.LittleEndian.Uint16(c.payload()[1:]) > wire.OptionMultiStatementsOff {
 		return s.refuse(c, wire.NewError(wire.CodeUnknownCommand, "Unknown command")), true
 	}
-	if !s.ready() {
-		return 0, false
+	s.multi = binary.LittleEndian.Uint16(c.payload()[1:]) == wire.OptionMultiStatementsOn
+	s.host.ToClient(wire.AppendResultEnd(nil, 1, s.caps, wire.OK{Status: s.presentStatus()}))
+	return len(c.p), true
+}
+
+// applyOption puts that in force. It gives false while that is under way.
+func (s *Session) applyOption() bool {
+	srv := s.srv
+	if srv.multi == s.multi {
+		return true
 	}
-	s.begin(c, shapeOK)
-	// No other session must find it so.
-	s.pin(session.PinSessionVariable)
-	return s.pass(c, toServer), true
+	option := uint16(wire.OptionMultiStatementsOff)
+	if s.multi {
+		option = wire.OptionMultiStatementsOn
+	}
+	s.own(forOption, shapeOK, wire.AppendSetOption(srv.scratch[:0], option))
+	s.unsettled()
+	return false
 }

@@ -3,6 +3,8 @@
 package mysession
 
 import (
+	"strconv"
+
 	"github.com/rdsproxy/rdsproxy/pkg/session"
 	wire "github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
 )
@@ -58,7 +60,7 @@ func (s *Session) unasked(p []byte) int {
 		return 0
 	}
 	if code, ok := wire.ErrorCode(p[wire.HeaderLen:]); ok && size < holdReply {
-		s.serverLost(wire.NewError(code, "").State)
+		s.serverLost(strconv.Itoa(int(code)))
 		return 0
 	}
 	return s.unexpected()
@@ -69,7 +71,7 @@ func (s *Session) unasked(p []byte) int {
 // the answer would be wrong, for the command has not been carried out.
 func (s *Session) outOfOrder(msg []byte) {
 	if code, ok := wire.ErrorCode(msg[wire.HeaderLen:]); ok && lastWords(code) {
-		s.serverLost(wire.NewError(code, "").State)
+		s.serverLost(strconv.Itoa(int(code)))
 		return
 	}
 	s.serverFault("a packet out of order")
@@ -78,11 +80,10 @@ func (s *Session) outOfOrder(msg []byte) {
 // lost ends the session after the last words of its server, which it passes on.
 func (s *Session) lost(msg []byte) {
 	if s.srv.x.why != forClient {
-		e, _ := wire.ParseError(msg[wire.HeaderLen:])
-		s.serverLost(e.State)
+		s.serverLost(strconv.Itoa(int(s.srv.x.code)))
 		return
 	}
-	s.host.Note(session.EventServerLost, "")
+	s.host.Note(session.EventServerLost, strconv.Itoa(int(s.srv.x.code)))
 	s.forward(msg)
 	s.abandon()
 }
@@ -201,10 +202,13 @@ func (s *Session) serverFault(what string) {
 	s.abandon()
 }
 
-// protocolError ends a session whose client broke the protocol.
-func (s *Session) protocolError(err *wire.Error) {
+// protocolError ends a session whose client broke the protocol with a packet of
+// this sequence id.
+func (s *Session) protocolError(seq byte, err *wire.Error) {
 	s.host.Note(session.EventClientProtocol, err.Message)
-	s.terminate(err)
+	s.host.ToClient(wire.AppendError(nil, seq+1, s.caps, err))
+	s.host.CloseClient()
+	s.leave()
 }
 
 // terminate tells the client why and ends the session in order.

@@ -44,7 +44,7 @@ func (s *Session) clientFile(p []byte) int {
 	}
 	size, seq := wire.ParseHeader(p)
 	if seq != x.fileSeq {
-		s.protocolError(wire.NewError(wire.CodePacketsOutOfOrder, "Got packets out of order"))
+		s.protocolError(seq, wire.NewError(wire.CodePacketsOutOfOrder, "Got packets out of order"))
 		return 0
 	}
 	p[3] = seq - x.shift

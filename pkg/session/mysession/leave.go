@@ -179,6 +179,8 @@ func (s *Session) cleaned(x *exchange) {
 	case x.failed:
 		s.host.Note(session.EventCleanupFailed, "refused")
 		srv.doubt = true
+	case x.why == forOption:
+		srv.multi = !srv.multi
 	case x.why == forRollback:
 		srv.doubt = srv.doubt || srv.inTransaction()
 	case s.cleaning != cleanNot:

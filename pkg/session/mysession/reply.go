@@ -247,7 +247,10 @@ func (s *Session) done(x *exchange) {
 		s.gotLastID(x)
 	case forCollationName:
 		s.gotCollation(x)
-	case forSetLastID, forDiagnostics, forOption:
+	case forOption:
+		srv.multi = s.multi
+		s.settingDone(x, failure)
+	case forSetLastID, forDiagnostics:
 		if x.failed {
 			srv.doubt = true
 			s.fail(failure)

@@ -143,10 +143,16 @@ func (s *Session) serverRows(p []byte) int {
 // definitions.
 func (s *Session) serverFirstRow(p []byte) int {
 	x := &s.srv.x
-	if len(p) <= wire.HeaderLen {
+	if len(p) < wire.HeaderLen {
 		return 0
 	}
 	size, seq := wire.ParseHeader(p)
+	if size == 0 {
+		return s.unexpected()
+	}
+	if len(p) == wire.HeaderLen {
+		return 0
+	}
 	if p[wire.HeaderLen] == wire.HeadEOF && size > 0 && size < wire.MaxPayload && seq == x.rows.Seq {
 		msg := s.packet(p, x.rows.Seq)
 		if msg == nil {

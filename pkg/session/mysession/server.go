@@ -35,6 +35,8 @@ type Server struct {
 	lastID    uint64
 	idChanged bool
 
+	// multi: multi-statements are allowed.
+	multi bool
 	// askCollation: collation_connection may have changed untold.
 	askCollation bool
 
@@ -80,6 +82,7 @@ func NewServer(sh *Shared, f *ServerFacts) *Server {
 	srv := &Server{
 		shared: sh, caps: f.Capabilities, threadID: f.ThreadID, mariaDB: f.MariaDB, status: f.Status,
 		setup: f.Setup, unrepeatable: f.Unrepeatable, base: f.Base, collation: f.Collation, cleanDiagnostics: true,
+		multi:   f.Capabilities.Has(wire.ClientMultiStatements),
 		mode:    sqlMode(f.Base["sql_mode"]),
 		applied: sh.settingsOf(f.Schema, nil),
 	}

@@ -102,6 +102,8 @@ type Session struct {
 	affected   int64
 	foundRows  uint64
 	valuesHere bool
+	// multi: multi-statements are allowed (COM_SET_OPTION).
+	multi bool
 	// changing is there while the client becomes another user.
 	changing       *changing
 	loginCollation uint16
@@ -124,6 +126,7 @@ func (s *Session) Init(o Options) {
 		borrowTimeout: o.BorrowTimeout, cleanupTimeout: o.CleanupTimeout,
 	}
 	s.loginCollation = o.Collation
+	s.multi = o.Capabilities.Has(wire.ClientMultiStatements)
 	s.initSettings(o.Collation, o.Schema)
 }
 

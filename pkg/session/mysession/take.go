@@ -73,6 +73,9 @@ func (s *Session) applySettings() bool {
 // statement.
 func (s *Session) apply(to *Settings) bool {
 	srv := s.srv
+	if !s.applyOption() {
+		return false
+	}
 	if srv.applied == to {
 		return true
 	}

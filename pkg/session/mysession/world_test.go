@@ -245,7 +245,7 @@ func (w *world) check(c *fakeClient) {
 	if s.state == closed && !c.closed && !c.gone {
 		w.fail("%s is closed, but not its client", c.name)
 	}
-	if s.state == idle && c.paused && !c.gone && !c.closed {
+	if s.state == idle && c.paused && !c.gone && !c.closed && !s.killing {
 		w.fail("%s is idle and its client is paused", c.name)
 	}
 }
