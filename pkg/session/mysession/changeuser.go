@@ -38,7 +38,7 @@ func (s *Session) letGo() {
 		return
 	}
 	reuse := !s.srv.inTransaction() && s.pins&^momentary == 0 && s.srv.cancels == 0 && !s.srv.doubt &&
-		!s.srv.idChanged && !s.srv.askCollation
+		!s.srv.idChanged && !s.srv.askVariables
 	s.unpin(s.pins)
 	s.release(reuse)
 }

@@ -3,7 +3,6 @@
 package mysession
 
 import (
-	"github.com/rdsproxy/rdsproxy/pkg/session"
 	wire "github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
 )
 
@@ -61,6 +60,9 @@ func (s *Session) ClientData(p []byte) int {
 		}
 		n, ok := s.clientCommand(rest)
 		used += n
+		if n > 0 {
+			s.atHand = false
+		}
 		if !ok {
 			return used
 		}
@@ -169,21 +171,11 @@ func (s *Session) shortCommand(c *command, kind wire.Command) (int, bool) {
 
 // relay sends a command as it is.
 func (s *Session) relay(c *command, sh shape) (int, bool) {
-	if !s.ready() {
+	if !s.acquire() {
 		return 0, false
 	}
 	s.begin(c, sh)
 	return s.pass(c, toServer), true
-}
-
-// ready makes sure that the connection is there for a command that needs nothing
-// but the settings, and that ends the holding on to diagnostics.
-func (s *Session) ready() bool {
-	if !s.acquire() {
-		return false
-	}
-	s.unpin(session.PinDiagnostics)
-	return true
 }
 
 // begin notes that the command is sent to the server for the client.

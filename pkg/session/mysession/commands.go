@@ -3,6 +3,7 @@
 package mysession
 
 import (
+	"bytes"
 	"encoding/binary"
 	"strconv"
 
@@ -78,6 +79,24 @@ func (s *Session) KillDone(r KillResult) {
 	if s.draining && s.Idle() {
 		s.terminate(shutdownError)
 	}
+}
+
+// startsLikeKill tells whether a text is likely to be a KILL.
+func startsLikeKill(sql []byte) bool {
+	sql = bytes.TrimLeft(sql, " \t\r\n")
+	return len(sql) > 4 && bytes.EqualFold(sql[:4], []byte("KILL"))
+}
+
+// killUnscanned handles such a text of a session without a connection.
+func (s *Session) killUnscanned(c *command, sql []byte) (n int, ok, handled bool) {
+	var sc myscan.Scanner
+	sc.Reset(s.scanMode())
+	sc.Write(sql)
+	res := sc.Result()
+	if res.Effects&myscan.EffectKill == 0 {
+		return 0, false, false
+	}
+	return s.killByText(c, sql, &res)
 }
 
 // killByText handles a KILL in SQL; handled is false if the database can do it.

@@ -55,8 +55,8 @@ const (
 	// forLastID asks for the last insert id, forSetLastID sets it.
 	forLastID
 	forSetLastID
-	// forCollationName asks for the collation of the connection.
-	forCollationName
+	// forVariables asks for variables that trackers do not tell reliably.
+	forVariables
 	// forDiagnostics removes what a statement of another client has left there.
 	forDiagnostics
 	// forOption switches multi-statements on or off.
@@ -104,10 +104,9 @@ type exchange struct {
 	// value is what the proxy asked for, if it is a number.
 	value    uint64
 	valueSet bool
-	text     string // if it is a string
 
 	target  *Settings // forSettings, forSchema: what is being applied
-	learned []Setting // forCollation: what has become of it
+	learned []Setting // forCollation: what has become of it; forVariables: what there is
 
 	command  wire.Command
 	stmt     *statement // the client's, of a command about one

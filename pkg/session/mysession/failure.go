@@ -133,7 +133,7 @@ func (s *Session) say(why *wire.Error) {
 // awaited tells whether the client waits for a reply.
 func (s *Session) awaited() bool {
 	switch {
-	case !s.welcomed, s.state == waiting, s.paused, s.body.open():
+	case !s.welcomed, s.state == waiting, s.atHand, s.body.open():
 		return true
 	case s.state == active:
 		return s.taking || !s.srv.idle()
@@ -157,7 +157,7 @@ func (s *Session) errorSeq() (seq byte, ok bool) {
 	case s.state == waiting, s.state == active && s.taking:
 		return 1, true
 	case s.state != active || s.srv.idle():
-		if s.paused {
+		if s.atHand {
 			return 1, true
 		}
 		return 0, true

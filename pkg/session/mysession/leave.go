@@ -150,7 +150,7 @@ func (s *Session) clean() {
 	case srv.inTransaction() && s.pins&^momentary == 0:
 		s.own(forRollback, shapeOK, wire.AppendQuery(srv.scratch[:0], srv.caps, "ROLLBACK"))
 		return
-	case s.pins&^momentary != 0:
+	case s.pins&^momentary != 0 || srv.askVariables:
 		if !srv.resettable() {
 			srv.doubt = true
 			break
@@ -158,6 +158,9 @@ func (s *Session) clean() {
 		s.cleaning = cleanReset
 		s.own(forReset, shapeOK, wire.AppendCommand(srv.scratch[:0], wire.ComResetConnection, ""))
 		return
+	}
+	if srv.idChanged {
+		srv.idChanged, srv.lastIDUnknown = false, true
 	}
 	s.host.SetTimer(0)
 	s.state = closed

@@ -354,6 +354,9 @@ func decodeReply(p []byte, caps wire.Capabilities) string {
 			return fmt.Sprintf("Err %d %s %q", e.Code, e.State, e.Message)
 		}
 	case wire.HeadEOF:
+		if plugin, salt, ok := wire.ParseAuthSwitch(p); ok && strings.HasSuffix(plugin, "_password") {
+			return fmt.Sprintf("AuthSwitch %s %q", plugin, salt)
+		}
 		if o, ok := wire.ParseEOF(p); ok && !caps.Has(wire.ClientDeprecateEOF) {
 			return "EOF" + decodeOK(o)
 		}

@@ -23,10 +23,16 @@ func (s *Session) clientQuery(c *command) (int, bool) {
 		}
 		return 0, false
 	}
+	sql := c.payload()[at:]
+	if s.srv == nil && !long && startsLikeKill(sql) {
+		// That has to work when there is no connection to be had.
+		if n, ok, handled := s.killUnscanned(c, sql); handled {
+			return n, ok
+		}
+	}
 	if !s.acquire() {
 		return 0, false
 	}
-	sql := c.payload()[at:]
 	if long {
 		return s.clientQueryLong(c, sql)
 	}

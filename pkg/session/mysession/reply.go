@@ -137,6 +137,9 @@ func (s *Session) serverOK(msg []byte) {
 		s.unexpected()
 		return
 	}
+	if !s.note(ok) {
+		return
+	}
 	eof := payload[0] == wire.HeadEOF
 	if s.heard() && (len(ok.Track) > 0 || eof) {
 		// The bytes of the packet may be where the block of session tracking
@@ -165,17 +168,25 @@ func (s *Session) sendOK(seq byte, ok wire.OK, eof bool) {
 	s.toClient(s.srv.scratch)
 }
 
-// resultEnds is called with what ended a result.
-func (s *Session) resultEnds(ok wire.OK) {
+// note takes to the books what the end of a result says. It gives false if that
+// cannot be understood; the session has ended then.
+func (s *Session) note(ok wire.OK) bool {
 	srv := s.srv
 	x := &srv.x
 	srv.status = ok.Status
-	x.results++
 	x.warnings = x.warnings || ok.Warnings > 0
 	if !s.serverTracks(ok.Track) {
+		x.seq--
 		s.serverFault("session tracking that cannot be understood")
-		return
+		return false
 	}
+	return true
+}
+
+// resultEnds is called when the end of a result has been passed on.
+func (s *Session) resultEnds(ok wire.OK) {
+	x := &s.srv.x
+	x.results++
 	if ok.Status.Has(wire.StatusMoreResults) && x.shape == shapeResult {
 		x.stage = stageFirst
 		return
@@ -245,8 +256,8 @@ func (s *Session) done(x *exchange) {
 		s.retry()
 	case forLastID:
 		s.gotLastID(x)
-	case forCollationName:
-		s.gotCollation(x)
+	case forVariables:
+		s.gotVariables(x)
 	case forOption:
 		srv.multi = s.multi
 		s.settingDone(x, failure)

@@ -3,6 +3,8 @@
 package mysession
 
 import (
+	"strings"
+
 	wire "github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
 )
 
@@ -177,6 +179,9 @@ func (s *Session) serverRowsEnd(msg []byte) int {
 	if !good {
 		return s.unexpected()
 	}
+	if !s.note(ok) {
+		return 0
+	}
 	if s.heard() && (len(ok.Track) > 0 || !s.caps.Has(wire.ClientDeprecateEOF)) {
 		s.sendOK(msg[3], ok, true)
 	} else {
@@ -210,7 +215,9 @@ func (s *Session) serverOwnRow(p []byte) int {
 	row := wire.ReadTextRow(payload)
 	if value, ok := row.Next(); ok {
 		x.value, x.valueSet = number(value)
-		x.text = string(value)
+		if second, ok := row.Next(); ok && x.why == forVariables && len(x.learned) < len(unreliable) {
+			x.learned = append(x.learned, Setting{strings.ToLower(string(value)), string(second)})
+		}
 	}
 	return len(msg)
 }

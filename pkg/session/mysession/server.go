@@ -31,14 +31,14 @@ type Server struct {
 	// applied are the settings in force.
 	applied *Settings
 	// lastID is what LAST_INSERT_ID() gives here; idChanged: it may be another by
-	// now.
-	lastID    uint64
-	idChanged bool
+	// now, the borrower's. lastIDUnknown: it is somebody's.
+	lastID                   uint64
+	idChanged, lastIDUnknown bool
 
 	// multi: multi-statements are allowed.
 	multi bool
-	// askCollation: collation_connection may have changed untold.
-	askCollation bool
+	// askVariables: some of the unreliable variables may have changed.
+	askVariables bool
 
 	// doubt: something about the state is not known. The connection is not used
 	// for another client.

@@ -69,6 +69,8 @@ type Session struct {
 	welcomed bool
 	// paused: the host was asked to keep the client's bytes.
 	paused bool
+	// atHand: the client has sent a command that had to be put off.
+	atHand bool
 	// draining: the session is to end as soon as nothing is under way.
 	draining bool
 	// terminated: the client said goodbye.
@@ -142,7 +144,7 @@ func (s *Session) Start() {
 
 // welcome ends the login (protocol, "Connection Phase").
 func (s *Session) welcome() {
-	s.welcomed = true
+	s.welcomed, s.atHand = true, false
 	s.host.ToClient(wire.AppendOK(nil, s.loginSeq, s.caps, wire.OK{Status: s.restStatus()}))
 }
 
@@ -299,6 +301,7 @@ func (s *Session) release(reuse bool) {
 
 // pause stops the client's bytes from coming, and resume lets them come again.
 func (s *Session) pause() {
+	s.atHand = true
 	if !s.paused {
 		s.paused = true
 		s.host.PauseClient()

@@ -15,14 +15,15 @@ import (
 // connection, so that changing them does not pin. Of these, a server has the ones
 // that its ServerFacts tell the value of.
 var trackedVariables = [...]string{
-	"auto_increment_increment", "auto_increment_offset", "autocommit", "character_set_client",
-	"character_set_connection", "character_set_filesystem", "character_set_results", "character_set_server",
-	"collation_connection", "collation_server", "cte_max_recursion_depth", "default_storage_engine",
+	"auto_increment_increment", "auto_increment_offset", "autocommit", "big_tables", "character_set_client",
+	"character_set_connection", "character_set_filesystem", "character_set_results", "check_constraint_checks", "collation_connection",
+	"cte_max_recursion_depth", "default_storage_engine",
 	"div_precision_increment", "foreign_key_checks", "group_concat_max_len", "innodb_lock_wait_timeout",
 	"interactive_timeout", "join_buffer_size", "lc_messages", "lc_time_names", "lock_wait_timeout",
 	"max_execution_time", "max_heap_table_size", "max_length_for_sort_data", "max_sort_length",
-	"max_statement_time", "net_read_timeout", "net_write_timeout", "optimizer_switch", "query_cache_type",
-	"sort_buffer_size", "sql_auto_is_null", "sql_mode", "sql_notes", "sql_quote_show_create",
+	"max_statement_time", "net_read_timeout", "net_write_timeout", "optimizer_switch", "profiling", "query_cache_type",
+	"skip_replication", "sort_buffer_size", "sql_auto_is_null", "sql_big_selects", "sql_buffer_result", "sql_log_off",
+	"sql_mode", "sql_notes", "sql_quote_show_create",
 	"sql_safe_updates", "sql_select_limit", "sql_warnings", "time_zone", "tmp_table_size", "transaction_isolation",
 	"transaction_read_only", "tx_isolation", "tx_read_only", "unique_checks", "wait_timeout",
 }

@@ -53,7 +53,7 @@ type tracked struct {
 	pins   session.Pins
 
 	settings, schemaChanged, stateChanged, database bool
-	charset, collation                              bool
+	charset, collation, flag                        bool
 }
 
 func (t *tracked) entry(typ wire.TrackType, data []byte) bool {
@@ -64,6 +64,9 @@ func (t *tracked) entry(typ wire.TrackType, data []byte) bool {
 			name, value, ok := pairs.Next()
 			if !ok {
 				return !pairs.Malformed()
+			}
+			if string(name) == "statement_id" {
+				continue // MySQL 9 counts all statements
 			}
 			t.variable(strings.ToLower(string(name)), string(value))
 		}
@@ -96,6 +99,8 @@ func (t *tracked) variable(name, value string) {
 		t.charset = true
 	case "collation_connection":
 		t.collation = true
+	case "autocommit":
+		t.flag = true
 	}
 	if _, ok := srv.base[name]; ok {
 		t.vars = with(t.vars, name, value, srv.base)
@@ -103,7 +108,9 @@ func (t *tracked) variable(name, value string) {
 	}
 	switch name {
 	case "last_insert_id", "identity":
+		// MariaDB 11.8 says this of timestamp and insert_id too.
 		srv.idChanged = true
+		t.pins |= session.PinSessionVariable
 	case "character_set_database", "collation_database":
 		t.database = true
 	default:
@@ -155,10 +162,8 @@ func (t *tracked) conclude() {
 		srv.applied = s.shared.settingsOf(t.schema, t.vars)
 		s.settings = srv.applied
 	}
-	if t.charset && !t.collation {
-		srv.askCollation = true // MySQL tells of one and not of the other
-	} else if t.collation {
-		srv.askCollation = false
+	if t.charset && !t.collation || t.flag && srv.mariaDB {
+		srv.askVariables = true
 	}
 	if t.database && !t.schemaChanged {
 		t.pins |= session.PinSessionVariable

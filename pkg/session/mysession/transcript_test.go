@@ -170,7 +170,7 @@ var capabilityNames = map[string]wire.Capabilities{
 // -init says that an init query has run, name=value is a variable.
 func serverFacts(words []string) *ServerFacts {
 	f := &ServerFacts{
-		Capabilities: wire.Always, ThreadID: 1000, Status: wire.StatusAutocommit, Setup: "SET UP", Base: map[string]string{},
+		Capabilities: wire.Always, ThreadID: 1000, Collation: wire.CollationUTF8MB4General, Status: wire.StatusAutocommit, Setup: "SET UP", Base: map[string]string{},
 	}
 	for _, word := range words {
 		name, value, ok := strings.Cut(word, "=")
@@ -207,6 +207,9 @@ func (w *world) start(name string, words []string) error {
 			o.CleanupTimeout, err = time.ParseDuration(value)
 		case "schema":
 			o.Schema = value
+		case "collation":
+			n, _ := strconv.Atoi(value)
+			o.Collation = uint16(n)
 		default:
 			if capabilityNames[key] == 0 {
 				return errCommand

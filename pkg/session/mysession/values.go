@@ -41,7 +41,7 @@ func (s *Session) beforeUnseen() bool {
 // setLastID gives the connection the session's LAST_INSERT_ID().
 func (s *Session) setLastID() bool {
 	srv := s.srv
-	if srv.idChanged || srv.lastID == s.lastID {
+	if srv.idChanged || srv.lastID == s.lastID && !srv.lastIDUnknown {
 		return true
 	}
 	s.ahead(forSetLastID, strconv.AppendUint([]byte("SET last_insert_id="), s.lastID, 10))
@@ -72,7 +72,7 @@ func (s *Session) ahead(why purpose, sql []byte) {
 func (s *Session) preparedValue(x *exchange) {
 	switch x.why {
 	case forSetLastID:
-		s.srv.lastID, s.srv.idChanged = s.lastID, false
+		s.srv.lastID, s.srv.idChanged, s.srv.lastIDUnknown = s.lastID, false, false
 	case forDiagnostics:
 		s.srv.cleanDiagnostics = true
 	}
@@ -85,27 +85,13 @@ func (s *Session) askBeforeRelease() bool {
 	switch {
 	case srv.idChanged:
 		s.askLastID()
-	case srv.askCollation:
-		s.own(forCollationName, shapeResult, wire.AppendQuery(srv.scratch[:0], srv.caps, "SELECT @@collation_connection"))
+	case srv.askVariables:
+		s.own(forVariables, shapeResult, wire.AppendQuery(srv.scratch[:0], srv.caps, variablesSQL(srv.base)))
 	default:
 		return false
 	}
 	s.valuesHere = false
 	return true
-}
-
-// gotCollation ends the question for the collation.
-func (s *Session) gotCollation(x *exchange) {
-	srv := s.srv
-	srv.askCollation = false
-	if x.failed || x.text == "" {
-		srv.doubt = true
-	} else {
-		vars := with(srv.applied.variables(), "collation_connection", x.text, srv.base)
-		srv.applied = s.shared.settingsOf(srv.applied.Schema(), vars)
-		s.settings = srv.applied
-	}
-	s.settle()
 }
 
 // askLastID asks for the last insert id before the connection is given back. What
@@ -121,7 +107,7 @@ func (s *Session) gotLastID(x *exchange) {
 	if x.failed || !x.valueSet {
 		srv.doubt = true
 	} else {
-		s.lastID, srv.lastID = x.value, x.value
+		s.lastID, srv.lastID, srv.lastIDUnknown = x.value, x.value, false
 	}
 	srv.idChanged = false
 	s.settle()
