@@ -31,6 +31,10 @@ type Config struct {
 	TargetGroups []TargetGroup `config:"target_groups"`
 	// Auth lists who may log in, and with which secret; at least one. Users are unique.
 	Auth []Auth `config:"auth"`
+	// IAM says how IAM tokens of clients are checked.
+	IAM IAM `config:"iam"`
+	// SecretsManager is how secrets in AWS Secrets Manager are read.
+	SecretsManager SecretsManager `config:"secrets_manager"`
 
 	// IdleClientTimeout closes a client connection that has sent nothing for so long. 1s to 8h.
 	IdleClientTimeout time.Duration `config:"idle_client_timeout"`
@@ -64,6 +68,8 @@ type Endpoint struct {
 	Name string `config:"name"`
 	// Listen is host:port. Port 0 lets the kernel choose; an empty host means all addresses.
 	Listen string `config:"listen"`
+	// Names are host or host:port: the addresses by which clients reach the endpoint, as IAM tokens name them. See Addresses.
+	Names []string `config:"names"`
 	// TargetGroup is the Name of one of Config.TargetGroups.
 	TargetGroup string `config:"target_group"`
 	// Role says which targets serve this endpoint.
@@ -126,7 +132,13 @@ type TargetGroup struct {
 	IdleConnectionTimeout time.Duration `config:"idle_connection_timeout"`
 	// MaxPreparedStatements bounds the statements kept prepared on one database connection.
 	MaxPreparedStatements int `config:"max_prepared_statements"`
-	TCP                   TCP `config:"tcp"`
+	// DefaultAuthScheme says how the proxy logs in to the database as users who have no secret.
+	DefaultAuthScheme AuthScheme `config:"default_auth_scheme"`
+	// Region is that of the database, for the tokens of SchemeIAM; empty is the environment's.
+	Region string `config:"region"`
+	// RetireAfterRotation is how long after a change of their user's password connections live on.
+	RetireAfterRotation time.Duration `config:"retire_after_rotation"`
+	TCP                 TCP           `config:"tcp"`
 }
 
 // TargetTLS is how the proxy meets the database.
@@ -142,7 +154,8 @@ type TargetTLS struct {
 type Auth struct {
 	// User is the name that clients log in with. It equals the username in the secret.
 	User string `config:"user"`
-	// Secret names the secret: the absolute path of a file, or of a folder with the files username and password.
+	// Secret names the secret: the absolute path of a file, or of a folder with the files username and password; an ARN; or
+	// secretsmanager:NAME. It is empty for a user who needs none: with IAMRequired, and behind SchemeIAM.
 	Secret string `config:"secret"`
 	// IAMAuth says whether clients log in with IAM tokens.
 	IAMAuth IAMAuth `config:"iam_auth"`
@@ -220,6 +233,15 @@ const (
 	IAMDisabled IAMAuth = "disabled"
 	IAMRequired IAMAuth = "required"
 	IAMEnabled  IAMAuth = "enabled"
+)
+
+// AuthScheme is RDS Proxy's DefaultAuthScheme.
+type AuthScheme string
+
+// Values of AuthScheme.
+const (
+	SchemeNone AuthScheme = "none"
+	SchemeIAM  AuthScheme = "iam_auth"
 )
 
 // PasswordAuth is RDS Proxy's ClientPasswordAuthType.

@@ -45,6 +45,10 @@ var fields = []field{
 		help: "Address to listen on, host:port. An empty host means all addresses, port 0 a free one.",
 	},
 	{
+		path: "endpoints[].names", reload: NewConnections,
+		help: "Host names by which clients reach the endpoint, as IAM tokens have them: host, or host:port where the port is not that of listen.",
+	},
+	{
 		path: "endpoints[].target_group", derived: "the only target group, when there is one", reload: Restart,
 		help: "Name of the target group behind the endpoint.",
 	},
@@ -134,7 +138,7 @@ var fields = []field{
 		help: "TLS towards the database.",
 	},
 	{
-		path: "target_groups[].tls.mode", derived: "prefer; require when require_tls is on",
+		path: "target_groups[].tls.mode", derived: "prefer; require when require_tls is on; verify-full with default_auth_scheme iam_auth",
 		allow: "disable|prefer|require|verify-ca|verify-full", reload: NewConnections,
 		help: "As libpq's sslmode.",
 	},
@@ -161,6 +165,18 @@ var fields = []field{
 	{
 		path: "target_groups[].max_prepared_statements", def: "200", allow: "1..10000", reload: NewConnections,
 		help: "Statements kept prepared on one database connection.",
+	},
+	{
+		path: "target_groups[].default_auth_scheme", def: "none", allow: "none|iam_auth", reload: NewConnections,
+		help: "How the proxy logs in as users without a secret: iam_auth makes IAM tokens for RDS and Aurora.",
+	},
+	{
+		path: "target_groups[].region", derived: "AWS_REGION, or the profile's", reload: NewConnections,
+		help: "Region of the database, for the tokens of iam_auth.",
+	},
+	{
+		path: "target_groups[].retire_after_rotation", def: "1h", allow: "0s..720h", reload: Live,
+		help: "How long after a change of its user's password a connection is used; then it is closed once it is idle.",
 	},
 	{
 		path: "target_groups[].tcp", reload: NewConnections,
@@ -193,17 +209,139 @@ var fields = []field{
 	},
 	{
 		path: "auth[].secret", reload: Live,
-		help: "Name of a JSON file with username and password, or of a folder with files of these names; relative to secrets_dir, absolute, or a file: URI.",
+		help: "Name of a JSON file with username and password, or of a folder with files of these names; relative to secrets_dir, absolute, or a file: URI. In AWS Secrets Manager: an ARN, or secretsmanager:NAME. Not needed with iam_auth required and default_auth_scheme iam_auth.",
 	},
 	{
 		path: "auth[].iam_auth", def: "disabled", allow: "disabled|required|enabled", reload: Live,
-		help: "Login with IAM tokens. Only disabled is supported yet.",
+		help: "Login with IAM tokens: never, always, or in place of the password. Tokens pass over TLS only.",
 	},
 	{
 		path: "auth[].client_password_auth_type", def: "default",
 		allow:  "default|POSTGRES_SCRAM_SHA_256|POSTGRES_MD5|MYSQL_CACHING_SHA2_PASSWORD|MYSQL_NATIVE_PASSWORD",
 		reload: Live,
 		help:   "Password method towards clients, at endpoints of its engine: by default POSTGRES_SCRAM_SHA_256, MYSQL_CACHING_SHA2_PASSWORD for mysql, MYSQL_NATIVE_PASSWORD for mariadb.",
+	},
+
+	{
+		path: "iam", reload: NewConnections,
+		help: "How IAM tokens of clients are checked.",
+	},
+	{
+		path: "iam.resource", reload: NewConnections,
+		help: "The proxy in policies: arn:PARTITION:rds-db:REGION:ACCOUNT:dbuser:ID/USER.",
+	},
+	{
+		path: "iam.resource.partition", def: "aws", reload: NewConnections,
+		help: "Partition in the ARN.",
+	},
+	{
+		path: "iam.resource.region", reload: NewConnections,
+		help: "Region in the ARN, and the one that tokens have to be made for.",
+	},
+	{
+		path: "iam.resource.account", reload: NewConnections,
+		help: "Account in the ARN, twelve digits.",
+	},
+	{
+		path: "iam.resource.id", reload: NewConnections,
+		help: "Resource id in the ARN, such as prx-0123456789abcdef0.",
+	},
+	{
+		path: "iam.own_keys", reload: NewConnections,
+		help: "Access keys that the proxy knows, for tokens in the form of RDS.",
+	},
+	{
+		path: "iam.own_keys[].secret", reload: NewConnections,
+		help: "Secret with AccessKeyId and SecretAccessKey; named like auth[].secret.",
+	},
+	{
+		path: "iam.own_keys[].policy_file", reload: NewConnections,
+		help: "JSON policy document of IAM with rds-db:connect. It is read at each reload.",
+	},
+	{
+		path: "iam.sts", reload: NewConnections,
+		help: "Tokens that AWS STS is asked about.",
+	},
+	{
+		path: "iam.sts.regions", derived: "all", reload: NewConnections,
+		help: "Regions whose STS may be asked.",
+	},
+	{
+		path: "iam.sts.mappings", reload: NewConnections,
+		help: "Which roles and users of AWS may log in as which database users. Without any, STS is not asked.",
+	},
+	{
+		path: "iam.sts.mappings[].match", reload: NewConnections,
+		help: "ARN of a role or user; the wildcards * and ? may stand behind the account.",
+	},
+	{
+		path: "iam.sts.mappings[].users", reload: NewConnections,
+		help: "Database users; a * at the end stands for the rest of a name.",
+	},
+	{
+		path: "iam.web_identity", reload: NewConnections,
+		help: "Issuers of signed tokens (JWT), such as a Kubernetes cluster.",
+	},
+	{
+		path: "iam.web_identity[].issuer", reload: NewConnections,
+		help: "URL of the issuer, exactly as tokens name it.",
+	},
+	{
+		path: "iam.web_identity[].audience", reload: NewConnections,
+		help: "Audience of tokens for this proxy; take a name of its own.",
+	},
+	{
+		path: "iam.web_identity[].keys_url", derived: "as the issuer's discovery document says", reload: NewConnections,
+		help: "URL of the issuer's keys.",
+	},
+	{
+		path: "iam.web_identity[].ca_file", reload: NewConnections,
+		help: "PEM bundle of the authorities for the issuer's certificate; without it, those of the system.",
+	},
+	{
+		path: "iam.web_identity[].bearer_file", reload: NewConnections,
+		help: "File with a token that the issuer wants to see before it shows its keys, such as the pod's own.",
+	},
+	{
+		path: "iam.web_identity[].claim", def: "sub", reload: NewConnections,
+		help: "Claim that is mapped to database users; dots lead into objects.",
+	},
+	{
+		path: "iam.web_identity[].mappings", reload: NewConnections,
+		help: "Which values of the claim may log in as which database users.",
+	},
+	{
+		path: "iam.web_identity[].mappings[].match", reload: NewConnections,
+		help: "Value of the claim, with the wildcards * and ?.",
+	},
+	{
+		path: "iam.web_identity[].mappings[].users", reload: NewConnections,
+		help: "Database users; a * at the end stands for the rest of a name.",
+	},
+	{
+		path: "iam.max_failures", def: "30", allow: "1..100000", reload: NewConnections,
+		help: "Tokens from one address that may be refused at once; one more each second. Then its tokens are not looked at.",
+	},
+
+	{
+		path: "secrets_manager", reload: Restart,
+		help: "How secrets in AWS Secrets Manager are read. Credentials are those of AWS's default chain.",
+	},
+	{
+		path: "secrets_manager.region", derived: "AWS_REGION, or the profile's", reload: Restart,
+		help: "Region of secrets that are given by name.",
+	},
+	{
+		path: "secrets_manager.endpoint", reload: Restart,
+		help: "URL in place of the public one, such as that of a VPC endpoint.",
+	},
+	{
+		path: "secrets_manager.refresh_interval", def: "5m", allow: "1s..24h", reload: Restart,
+		help: "How often a secret is read again.",
+	},
+	{
+		path: "secrets_manager.max_age", def: "0s", allow: "0s..720h", reload: Restart,
+		help: "How long a secret is used that cannot be read again; 0s is without end.",
 	},
 
 	{

@@ -148,9 +148,13 @@ func (c *collector) derive(cfg *Config) {
 			g.MaxIdleConnectionsPercent = g.MaxConnectionsPercent / 2
 		}
 		if g.TLS.Mode == "" {
-			g.TLS.Mode = TLSPrefer
-			if cfg.RequireTLS {
+			switch {
+			case g.DefaultAuthScheme == SchemeIAM:
+				g.TLS.Mode = TLSVerifyFull
+			case cfg.RequireTLS:
 				g.TLS.Mode = TLSRequire
+			default:
+				g.TLS.Mode = TLSPrefer
 			}
 		}
 	}
@@ -201,8 +205,21 @@ func (c *collector) resolve(cfg *Config, file string) {
 		cfg.SecretsDir = base
 	}
 	cfg.SecretsDir = within(base, cfg.SecretsDir)
+	secret := func(name *string, path string) {
+		if *name = c.secretPath(*name, path); !inSecretsManager(*name) {
+			*name = within(cfg.SecretsDir, *name)
+		}
+	}
 	for i := range cfg.Auth {
-		a := &cfg.Auth[i]
-		a.Secret = within(cfg.SecretsDir, c.secretPath(a.Secret, fmt.Sprintf("auth[%d].secret", i)))
+		secret(&cfg.Auth[i].Secret, fmt.Sprintf("auth[%d].secret", i))
+	}
+	for i := range cfg.IAM.OwnKeys {
+		k := &cfg.IAM.OwnKeys[i]
+		secret(&k.Secret, fmt.Sprintf("iam.own_keys[%d].secret", i))
+		k.PolicyFile = within(base, k.PolicyFile)
+	}
+	for i := range cfg.IAM.WebIdentity {
+		w := &cfg.IAM.WebIdentity[i]
+		w.CAFile, w.BearerFile = within(base, w.CAFile), within(base, w.BearerFile)
 	}
 }

@@ -49,12 +49,14 @@ func minimalConfig() *config.Config {
 			MaxConnectionsPercent: 100, MaxIdleConnectionsPercent: 50, ConnectionBorrowTimeout: 2 * time.Minute,
 			TLS: config.TargetTLS{Mode: config.TLSPrefer}, ConnectTimeout: 10 * time.Second,
 			MaxConnectionLifetime: 24 * time.Hour, IdleConnectionTimeout: 5 * time.Minute,
-			MaxPreparedStatements: 200, TCP: defaultTCP(),
+			MaxPreparedStatements: 200, DefaultAuthScheme: config.SchemeNone, RetireAfterRotation: time.Hour, TCP: defaultTCP(),
 		}},
 		Auth: []config.Auth{{
 			User: "App", Secret: "/etc/rdsproxy/app.json",
 			IAMAuth: config.IAMDisabled, ClientPasswordAuthType: config.PasswordDefault,
 		}},
+		IAM:               config.IAM{Resource: config.Resource{Partition: "aws"}, MaxFailures: 30},
+		SecretsManager:    config.SecretsManager{RefreshInterval: 5 * time.Minute},
 		IdleClientTimeout: 30 * time.Minute, MaxClientConnections: 10000, MaxUnauthenticatedConnections: 1000,
 		LoginTimeout: 30 * time.Second, DrainTimeout: time.Minute,
 		Log:        config.Log{Level: config.LogInfo, Format: config.LogJSON},
@@ -203,6 +205,8 @@ auth: [{user: App, secret: app.json}]`,
 	}
 }
 
+const arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/app-AbCdEf"
+
 func TestPaths(t *testing.T) {
 	text := func(more, secret string) string {
 		return more + `
@@ -220,6 +224,8 @@ auth: [{user: a, secret: '` + secret + `'}]
 		{"a URI of this machine", text("", "file://localhost/x.json"), "/etc/rdsproxy", "/x.json"},
 		{"a URI with one slash", text("", "FILE:/x.json"), "/etc/rdsproxy", "/x.json"},
 		{"a relative URI", text("secrets_dir: /run/s", "file:x.json"), "/run/s", "/run/s/x.json"},
+		{"an ARN", text("", arn), "/etc/rdsproxy", arn},
+		{"a name in Secrets Manager", text("", "SecretsManager:prod/app"), "/etc/rdsproxy", "secretsmanager:prod/app"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

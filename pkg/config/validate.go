@@ -18,6 +18,8 @@ func (c *collector) validate(cfg *Config) {
 	c.endpoints(cfg)
 	c.targetGroups(cfg)
 	c.auth(cfg)
+	c.iam(cfg)
+	c.secretsManager(cfg.SecretsManager)
 	if cfg.AllowPublicClients && len(cfg.AllowedClientNetworks) > 0 {
 		c.add("allow_public_clients", "contradicts allowed_client_networks, which closes the door to all others", "remove one of the two")
 	}
@@ -55,6 +57,7 @@ func (c *collector) endpoints(cfg *Config) {
 			c.add(path+".role", "read_only is not supported yet", "use read_write")
 		}
 		c.endpointTLS(path+".tls", e.TLS, cfg)
+		c.names(path+".names", e, cfg)
 	}
 }
 
@@ -134,6 +137,7 @@ func (c *collector) targetGroups(cfg *Config) {
 				"remove it")
 		}
 		c.targetTLS(path+".tls", g.TLS)
+		c.authScheme(path, g)
 	}
 }
 
@@ -165,12 +169,20 @@ func (c *collector) auth(cfg *Config) {
 			c.add(path+".user", quote(a.User)+" is there twice", "remove one")
 		}
 		users[a.User] = true
-		if a.Secret == "" {
-			c.add(path+".secret", "is missing", "name the file with the user's password")
+		c.userIAM(path, a, cfg)
+	}
+}
+
+func (c *collector) secretsManager(m SecretsManager) {
+	c.region("secrets_manager.region", m.Region)
+	if m.Endpoint != "" {
+		u, err := url.Parse(m.Endpoint)
+		if err != nil || u.Host == "" || u.User != nil || (u.Scheme != "https" && u.Scheme != "http") {
+			c.add("secrets_manager.endpoint", "is not a URL with a host, and without a user", "write it like https://vpce-1.secretsmanager.eu-central-1.vpce.amazonaws.com")
 		}
-		if a.IAMAuth != IAMDisabled && a.IAMAuth != "" {
-			c.add(path+".iam_auth", string(a.IAMAuth)+" is not supported yet", "use disabled")
-		}
+	}
+	if m.MaxAge != 0 && m.MaxAge < m.RefreshInterval {
+		c.add("secrets_manager.max_age", "is less than refresh_interval: no secret would be young enough", "use more, or 0s for no limit")
 	}
 }
 
@@ -197,9 +209,17 @@ func (c *collector) secretPath(secret, path string) string {
 		}
 		return u.Path
 	case "arn":
-		c.add(path, "secrets of AWS Secrets Manager are not supported yet", "use a file")
+		if secretARN.MatchString(secret) {
+			return secret
+		}
+		c.add(path, "is not the ARN of a secret", "write it like arn:aws:secretsmanager:eu-central-1:123456789012:secret:app-AbCdEf")
+	case "secretsmanager":
+		if name := secret[len(managed):]; secretName.MatchString(name) {
+			return managed + name
+		}
+		c.add(path, "is not the name of a secret", "use letters, digits and /_+=.@!- behind secretsmanager:")
 	default:
-		c.add(path, "secrets of the kind "+quote(m[1])+" are not supported", "use a file")
+		c.add(path, "secrets of the kind "+quote(m[1])+" are not supported", "use a file, an ARN, or secretsmanager:NAME")
 	}
 	return ""
 }
