@@ -18,6 +18,7 @@ import (
 // and the Owner of the pool's entry.
 type dbConn struct {
 	target   *TargetGroup
+	era      *era
 	worker   *worker // where the socket lives
 	conn     *netloop.Conn
 	server   server
@@ -54,7 +55,7 @@ func (d *dbConn) attach(t *netloop.Transport, tc *tls.Conn) error {
 }
 
 // alive tells whether the connection can be used, on its own loop.
-func (d *dbConn) alive() bool { return d.conn != nil && !d.conn.Gone() }
+func (d *dbConn) alive() bool { return d.conn != nil && !d.conn.Gone() && !d.outdated() }
 
 // Data implements netloop.Handler. What is left when a borrower has given the
 // connection back belongs to the next one, who may have it already.
@@ -128,6 +129,11 @@ func (d *dbConn) shutdown() {
 	d.closing = true
 	if d.conn == nil {
 		d.worker.closed(d)
+		return
+	}
+	if d.outdated() {
+		// Its server may be gone without a word, and the slot is wanted now.
+		d.conn.Close()
 		return
 	}
 	d.conn.Write(d.target.engine.goodbye())

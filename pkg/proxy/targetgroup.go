@@ -71,6 +71,7 @@ type TargetGroup struct {
 	// engine is chosen once.
 	engine engine
 	opts   atomic.Pointer[TargetOptions]
+	eras   *eras
 
 	// limits is held while the pool's options are computed and set, so that of
 	// two changes the later one counts. stopped: there is to be no connection.
@@ -95,6 +96,8 @@ type TargetGroup struct {
 	opened   atomic.Uint64
 	failed   *reasonCounts
 	openTLS  atomic.Int64
+	// severed counts the changes of the writer.
+	severed atomic.Uint64
 }
 
 // Why a database connection could not be opened.
@@ -112,6 +115,7 @@ func newTargetGroup(p *Proxy, o TargetOptions, index int) *TargetGroup {
 		shared: make(map[pool.Key]weak.Pointer[poolShared]),
 	}
 	t.engine = engineFor(&o)
+	t.eras = newEras(p.mayDial)
 	t.opts.Store(&o)
 	t.group = pool.NewGroup(t.poolOptions(&o))
 	t.tick = time.AfterFunc(time.Hour, t.onTick)
@@ -283,14 +287,19 @@ func (t *TargetGroup) onTick() {
 // dial opens one connection and hands it to the pool. It runs on a goroutine of
 // its own.
 func (t *TargetGroup) dial(d *pool.DialAttempt) {
-	o := t.opts.Load()
-	ctx, stop := context.WithTimeout(t.proxy.mayDial, o.ConnectTimeout)
-	defer stop()
 	key := d.Pool.Key()
+	now, err := t.eras.await(t.proxy.mayDial)
+	if err != nil {
+		t.carryOutAll(t.group.Dialed(d, nil, err, false, t.proxy.now(), nil))
+		return
+	}
+	o := t.opts.Load()
+	ctx, stop := context.WithTimeout(now.ctx, o.ConnectTimeout)
+	defer stop()
 	l, err := t.open(ctx, o, key, d)
 	if err != nil {
 		t.failed.add(t.failureReason(ctx, err))
-		if t.proxy.mayDial.Err() == nil {
+		if now.ctx.Err() == nil {
 			t.log.Warn("A database connection could not be opened.",
 				zap.String("user", key.User), zap.String("database", key.Database), zap.Error(err))
 		}
@@ -304,7 +313,7 @@ func (t *TargetGroup) dial(d *pool.DialAttempt) {
 	t.opened.Add(1)
 	w := t.proxy.workerFor(d.Loop)
 	tc, encrypted := l.conn.(*tls.Conn)
-	db := &dbConn{target: t, worker: w, shared: t.sharedFor(key), pid: l.pid, secret: l.secret, tls: encrypted}
+	db := &dbConn{target: t, era: now, worker: w, shared: t.sharedFor(key), pid: l.pid, secret: l.secret, tls: encrypted}
 	db.entry.Owner = db
 	db.server = t.engine.newServer(db.shared.shared, &l, o, d)
 	posted := w.loop.Post(func() {
