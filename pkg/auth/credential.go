@@ -22,6 +22,10 @@ const (
 	MD5
 	// Cleartext has the client send the password. It is for TLS connections only; whoever asks for it sees to that.
 	Cleartext
+	// Token has the client send a token in place of a password, in the same way. A credential cannot check it.
+	Token
+	// TokenOrPassword has the client send a token or the password over TLS. Without TLS it is SCRAM.
+	TokenOrPassword
 )
 
 func (m Method) String() string {
@@ -32,6 +36,10 @@ func (m Method) String() string {
 		return "md5"
 	case Cleartext:
 		return "password"
+	case Token:
+		return "token"
+	case TokenOrPassword:
+		return "token or password"
 	}
 	return "none"
 }
@@ -49,37 +57,83 @@ type keys struct {
 	method Method
 	known  bool
 	salt   [saltSize]byte
+	proof
+	// others are further passwords that are taken, while one takes the place of another.
+	others []proof
+}
+
+// proof is what one password is checked against.
+type proof struct {
 	// SCRAM (RFC 5802 section 3).
 	storedKey, serverKey [sha256.Size]byte
-	// digest is for MD5 the hexadecimal text of md5(password || user), for Cleartext the fingerprint of the password.
+	// digest is for MD5 the hexadecimal text of md5(password || user), for others the fingerprint of the password.
 	digest [sha256.Size]byte
+}
+
+// match returns the proof that is wanted, and nil if there is none. The time does not tell which of them it is.
+func (k *keys) match(is func(*proof) bool) (found *proof) {
+	if is(&k.proof) {
+		found = &k.proof
+	}
+	for i := range k.others {
+		if is(&k.others[i]) {
+			found = &k.others[i]
+		}
+	}
+	return found
 }
 
 // NewCredential derives what is needed to check logins of user by method. For SCRAM that takes about a millisecond, so
 // it is to be called when a password is learned and not when its user logs in: the time of a first login would tell
-// that the user exists. The password is any string of bytes; it is prepared as RFC 4013 wants it if it can be.
-func NewCredential(user, password string, method Method) (Credential, error) {
-	if password == "" {
-		return Credential{}, ErrEmptyPassword
-	}
+// that the user exists. The password is any string of bytes; it is prepared as RFC 4013 wants it if it can be. A client
+// may also know one of others instead: during a rotation clients learn of the new password one after the other.
+//
+// A password is not needed for Token; see NewToken.
+func NewCredential(user, password string, method Method, others ...string) (Credential, error) {
 	k := &keys{method: method, known: true, salt: saltOf(user)}
-	switch method {
-	case SCRAM:
-		var err error
-		if k.storedKey, k.serverKey, err = deriveSCRAM(password, k.salt[:], Iterations); err != nil {
+	var err error
+	if k.proof, err = derive(user, password, k); err != nil {
+		return Credential{}, err
+	}
+	for _, other := range others {
+		p, err := derive(user, other, k)
+		if err != nil {
 			return Credential{}, err
 		}
-	case MD5:
-		if fips140.Enforced() {
-			return Credential{}, ErrMD5Disabled
-		}
-		k.digest = md5Hex([]byte(password), []byte(user))
-	case Cleartext:
-		k.digest = processMAC("cleartext", password)
-	default:
-		return Credential{}, fmt.Errorf("no such authentication method: %d", method)
+		k.others = append(k.others, p)
 	}
 	return hold(k), nil
+}
+
+func derive(user, password string, k *keys) (p proof, err error) {
+	if password == "" {
+		return proof{}, ErrEmptyPassword
+	}
+	switch k.method {
+	case SCRAM:
+		p.storedKey, p.serverKey, err = deriveSCRAM(password, k.salt[:], Iterations)
+	case MD5:
+		if fips140.Enforced() {
+			return proof{}, ErrMD5Disabled
+		}
+		p.digest = md5Hex([]byte(password), []byte(user))
+	case Cleartext:
+		p.digest = processMAC("cleartext", password)
+	case TokenOrPassword:
+		p.digest = processMAC("cleartext", password)
+		p.storedKey, p.serverKey, err = deriveSCRAM(password, k.salt[:], Iterations)
+	default:
+		err = fmt.Errorf("no such authentication method: %d", k.method)
+	}
+	return p, err
+}
+
+// NewToken is the credential of a user who logs in by token. It refuses every password.
+func NewToken(user string) Credential {
+	k := &keys{method: Token, known: true, salt: saltOf(user)}
+	k.storedKey = processMAC("mock", user)
+	k.digest = k.storedKey
+	return hold(k)
 }
 
 // MockCredential returns a credential that refuses every password, for a user who is not known. It costs two HMACs,
@@ -112,12 +166,33 @@ func (c Credential) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "****
 // CheckCleartext compares a password, in a time that depends on the given one alone. It returns nil, ErrWrongPassword
 // or ErrUnknownUser.
 func (c Credential) CheckCleartext(password []byte) error {
-	if c.Method() != Cleartext {
+	if c.Method() != Cleartext && c.Method() != TokenOrPassword {
 		return ErrUnknownUser
 	}
 	given := processMAC("cleartext", string(password))
 	k := c.get()
-	return k.verdict(hmac.Equal(given[:], k.digest[:]))
+	return k.verdict(k.match(func(p *proof) bool { return hmac.Equal(given[:], p.digest[:]) }) != nil)
+}
+
+// VerdictOfToken turns what became of the check of a token into the outcome: a user who is not known has no token that
+// is right. The error wraps err if there is one, and ErrUnknownUser or ErrWrongPassword.
+func (c Credential) VerdictOfToken(err error) error {
+	takes := c.Method() == Token || c.Method() == TokenOrPassword
+	return verdictOfToken(takes && c.get().known, err)
+}
+
+func verdictOfToken(known bool, err error) error {
+	verdict := ErrUnknownUser
+	if known {
+		if err == nil {
+			return nil
+		}
+		verdict = ErrWrongPassword
+	}
+	if err == nil {
+		return verdict
+	}
+	return fmt.Errorf("%w: %w", verdict, err)
 }
 
 // verdict turns the result of a comparison into the outcome.

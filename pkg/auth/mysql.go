@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // MySQLMethod is how a client of MySQL proves who it is.
@@ -27,6 +28,9 @@ const (
 	MySQLCleartext
 	// MySQLToken has the client send a token in place of a password, in the same way. A credential cannot check it.
 	MySQLToken
+	// MySQLCachingSHA2OrToken and MySQLNativeOrToken take a token too, over TLS; otherwise they are as without it.
+	MySQLCachingSHA2OrToken
+	MySQLNativeOrToken
 )
 
 // Names of the plugins, as client and server write them.
@@ -42,16 +46,21 @@ func (m MySQLMethod) String() string {
 		return m.Plugin()
 	case MySQLToken:
 		return "token"
+	case MySQLCachingSHA2OrToken, MySQLNativeOrToken:
+		return m.Plugin() + " or token"
 	}
 	return "none"
 }
 
+// TakesToken tells whether a token may come in place of a password.
+func (m MySQLMethod) TakesToken() bool { return m >= MySQLToken && m <= MySQLNativeOrToken }
+
 // Plugin is the authentication plugin that the method is of, "" for none.
 func (m MySQLMethod) Plugin() string {
 	switch m {
-	case MySQLCachingSHA2:
+	case MySQLCachingSHA2, MySQLCachingSHA2OrToken:
 		return PluginCachingSHA2
-	case MySQLNative:
+	case MySQLNative, MySQLNativeOrToken:
 		return PluginNative
 	case MySQLCleartext, MySQLToken:
 		return PluginCleartext
@@ -80,6 +89,13 @@ type mysqlKeys struct {
 	known  bool
 	// password is false if there is none to be compared with, as for a token.
 	password bool
+	mysqlProof
+	// others are further passwords that are taken, while one takes the place of another.
+	others []mysqlProof
+}
+
+// mysqlProof is what one password is checked against.
+type mysqlProof struct {
 	// native is SHA1(SHA1(password)), caching is SHA256(SHA256(password)): what a server of MySQL keeps, in its table
 	// of users and in its cache. Neither is enough to log in somewhere; a proof that somebody overheard makes it so.
 	native  [sha1.Size]byte
@@ -90,25 +106,42 @@ type mysqlKeys struct {
 
 // NewMySQLCredential derives what is needed to check logins by any of the plugins; method is the one that the user is
 // to be asked for. It costs a few hashes. The password is any string of bytes, though one with a NUL in it can be given
-// by a scramble only. A password is not needed for MySQLToken; see NewMySQLToken.
-func NewMySQLCredential(password string, method MySQLMethod) (MySQLCredential, error) {
+// by a scramble only. A password is not needed for MySQLToken; see NewMySQLToken. A client may also know one of others
+// instead: during a rotation clients learn of the new password one after the other.
+func NewMySQLCredential(password string, method MySQLMethod, others ...string) (MySQLCredential, error) {
 	switch {
-	case method < MySQLCachingSHA2 || method > MySQLCleartext:
+	case method < MySQLCachingSHA2 || method > MySQLNativeOrToken || method == MySQLToken:
 		return MySQLCredential{}, fmt.Errorf("no such authentication method: %d", method)
-	case password == "":
+	case password == "" || slices.Contains(others, ""):
 		return MySQLCredential{}, ErrEmptyPassword
-	case method == MySQLNative && fips140.Enforced():
+	case method.Plugin() == PluginNative && fips140.Enforced():
 		return MySQLCredential{}, ErrSHA1Disabled
 	}
-	k := &mysqlKeys{method: method, known: true, password: true}
+	k := &mysqlKeys{method: method, known: true, password: true, mysqlProof: newMySQLProof(password)}
+	for _, other := range others {
+		k.others = append(k.others, newMySQLProof(other))
+	}
+	return holdMySQL(k), nil
+}
+
+func newMySQLProof(password string) (p mysqlProof) {
 	if !fips140.Enforced() {
 		once := sha1.Sum([]byte(password))
-		k.native = sha1.Sum(once[:])
+		p.native = sha1.Sum(once[:])
 	}
 	once := sha256.Sum256([]byte(password))
-	k.caching = sha256.Sum256(once[:])
-	k.clear = processMAC("mysql", password)
-	return holdMySQL(k), nil
+	p.caching = sha256.Sum256(once[:])
+	p.clear = processMAC("mysql", password)
+	return p
+}
+
+// matches tells whether one of the passwords is it. The time does not tell which.
+func (k *mysqlKeys) matches(is func(*mysqlProof) bool) bool {
+	found := is(&k.mysqlProof)
+	for i := range k.others {
+		found = is(&k.others[i]) || found
+	}
+	return found
 }
 
 // NewMySQLToken is the credential of a user who logs in by token. Its Verify refuses everything.
@@ -165,15 +198,15 @@ func (c MySQLCredential) Verify(plugin string, salt, response []byte) error {
 		if len(response) != 0 && len(response) != sha1.Size {
 			return ErrMySQLResponse
 		}
-		equal = k.checkNative(salt, response)
+		equal = k.matches(func(p *mysqlProof) bool { return p.checkNative(salt, response) })
 	case PluginCachingSHA2:
 		if !emptyMySQL(response) && len(response) != sha256.Size {
 			return ErrMySQLResponse
 		}
-		equal = k.checkCaching(salt, response)
+		equal = k.matches(func(p *mysqlProof) bool { return p.checkCaching(salt, response) })
 	case PluginCleartext:
 		given := processMAC("mysql", string(bytes.TrimSuffix(response, []byte{0})))
-		equal = hmac.Equal(given[:], k.clear[:])
+		equal = k.matches(func(p *mysqlProof) bool { return hmac.Equal(given[:], p.clear[:]) })
 	default:
 		return ErrMySQLResponse
 	}
@@ -193,13 +226,7 @@ func (k *mysqlKeys) verdict(equal bool) error {
 // VerdictOfToken turns what became of the check of a token into what Verify would say: a user who is not known has no
 // token that is right.
 func (c MySQLCredential) VerdictOfToken(err error) error {
-	if c.Method() != MySQLToken || !c.get().known {
-		return ErrUnknownUser
-	}
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrWrongPassword, err)
-	}
-	return nil
+	return verdictOfToken(c.Method().TakesToken() && c.get().known, err)
 }
 
 // emptyMySQL tells whether a response stands for an empty password: it is empty, or, as some plugins write that, one
@@ -208,24 +235,24 @@ func emptyMySQL(response []byte) bool {
 	return len(response) == 0 || len(response) == 1 && response[0] == 0
 }
 
-func (k *mysqlKeys) checkNative(salt, response []byte) bool {
+func (p *mysqlProof) checkNative(salt, response []byte) bool {
 	if len(response) != sha1.Size || fips140.Enforced() {
 		return false
 	}
-	mask := sha1.Sum(append(bytes.Clone(salt), k.native[:]...))
+	mask := sha1.Sum(append(bytes.Clone(salt), p.native[:]...))
 	var once [sha1.Size]byte
 	subtle.XORBytes(once[:], mask[:], response)
 	twice := sha1.Sum(once[:])
-	return hmac.Equal(twice[:], k.native[:])
+	return hmac.Equal(twice[:], p.native[:])
 }
 
-func (k *mysqlKeys) checkCaching(salt, response []byte) bool {
+func (p *mysqlProof) checkCaching(salt, response []byte) bool {
 	if len(response) != sha256.Size {
 		return false
 	}
-	mask := sha256.Sum256(append(bytes.Clone(k.caching[:]), salt...))
+	mask := sha256.Sum256(append(bytes.Clone(p.caching[:]), salt...))
 	var once [sha256.Size]byte
 	subtle.XORBytes(once[:], mask[:], response)
 	twice := sha256.Sum256(once[:])
-	return hmac.Equal(twice[:], k.caching[:])
+	return hmac.Equal(twice[:], p.caching[:])
 }

@@ -55,7 +55,7 @@ const (
 // TLS or no hash; with it, the mechanism with channel binding is offered. A credential of another method, or the zero
 // one, refuses everybody.
 func NewExchange(c Credential, binding []byte) *Exchange {
-	if c.Method() != SCRAM {
+	if c.Method() != SCRAM && c.Method() != TokenOrPassword {
 		c = MockCredential("", SCRAM)
 	}
 	x := &Exchange{k: c.get(), binding: binding}
@@ -142,15 +142,22 @@ func (x *Exchange) Final(message []byte) ([]byte, error) {
 	}
 	authMessage := []byte(x.authMessage + "," + final.withoutProof)
 
-	// ClientKey = ClientProof XOR ClientSignature, and H(ClientKey) must be StoredKey (RFC 5802 section 3).
-	clientKey := mac(x.k.storedKey[:], authMessage)
-	subtle.XORBytes(clientKey[:], clientKey[:], final.proof[:])
-	storedKey := sha256.Sum256(clientKey[:])
-	signature := mac(x.k.serverKey[:], authMessage)
-	if err := x.k.verdict(hmac.Equal(storedKey[:], x.k.storedKey[:])); err != nil {
+	used := x.k.match(func(p *proof) bool { return p.proves(final.proof, authMessage) })
+	if err := x.k.verdict(used != nil); err != nil {
 		return nil, err
 	}
+	signature := mac(used.serverKey[:], authMessage)
 	return []byte("v=" + base64.StdEncoding.EncodeToString(signature[:])), nil
+}
+
+// proves tells whether a client's proof is that of the password: ClientKey = ClientProof XOR ClientSignature, and
+// H(ClientKey) must be StoredKey (RFC 5802 section 3). All passwords of a user have the same salt and count, so that a
+// client's proof can be held against each of them.
+func (p *proof) proves(given [sha256.Size]byte, authMessage []byte) bool {
+	clientKey := mac(p.storedKey[:], authMessage)
+	subtle.XORBytes(clientKey[:], clientKey[:], given[:])
+	storedKey := sha256.Sum256(clientKey[:])
+	return hmac.Equal(storedKey[:], p.storedKey[:])
 }
 
 // checkBinding compares the client's "c=" with what it has to be. Without channel binding that is the GS2 header

@@ -9,6 +9,7 @@ import (
 	"net"
 
 	"github.com/rdsproxy/rdsproxy/pkg/auth"
+	"github.com/rdsproxy/rdsproxy/pkg/secret"
 	"github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
 )
 
@@ -27,23 +28,71 @@ func (d *dialogue) authenticate(ctx context.Context, l *mysql.Login) (auth.MySQL
 		cred = c
 	}
 	method := cred.Method()
-	if method.Plugin() == auth.PluginCleartext && !d.secure() {
+	plugin := d.plugin(l, method)
+	if plugin == auth.PluginCleartext && !d.secure() || method == auth.MySQLToken && d.tls == nil {
 		return 0, d.refuseTLS("a password in clear may pass over TLS only")
 	}
-	answer, err := d.firstAnswer(ctx, l, method.Plugin())
+	answer, err := d.firstAnswer(ctx, l, plugin)
 	if err != nil {
 		return 0, err
 	}
 	d.password = !empty(answer)
-	switch method {
-	case auth.MySQLCachingSHA2:
-		err = d.cachingSHA2(ctx, cred, answer)
-	case auth.MySQLToken:
-		err = d.token(ctx, cred, answer)
-	default:
-		err = d.check(cred, method.Plugin(), answer)
+	switch {
+	case method == auth.MySQLToken:
+		return method, d.token(ctx, cred, answer)
+	case plugin == auth.PluginCachingSHA2:
+		return d.cachingSHA2(ctx, cred, answer)
+	case plugin == auth.PluginCleartext:
+		return d.clear(ctx, cred, answer)
+	case d.mayToken(cred):
+		return d.nativeOrToken(ctx, cred, l, answer)
 	}
-	return method, err
+	return method, d.check(cred, plugin, answer)
+}
+
+// plugin is the one to go by. A client that may give a token or a password can do either by its own plugin, unless that
+// is mysql_native_password, which gives nothing but a scramble.
+func (d *dialogue) plugin(l *mysql.Login, method auth.MySQLMethod) string {
+	if method == auth.MySQLToken || !method.TakesToken() || d.tls == nil {
+		return method.Plugin()
+	}
+	switch l.Plugin {
+	case auth.PluginCachingSHA2, auth.PluginCleartext, auth.PluginNative:
+		return l.Plugin
+	}
+	return method.Plugin()
+}
+
+// mayToken tells whether this client may give a token in place of the password.
+func (d *dialogue) mayToken(cred auth.MySQLCredential) bool {
+	return cred.Method().TakesToken() && d.tls != nil
+}
+
+// nativeOrToken lets in who knows the password, and asks who does not for a token in clear. A client that was switched to
+// mysql_native_password already cannot be switched again.
+func (d *dialogue) nativeOrToken(ctx context.Context, cred auth.MySQLCredential, l *mysql.Login, answer []byte) (auth.MySQLMethod, error) {
+	err := cred.Verify(auth.PluginNative, d.salt[:], answer)
+	if err == nil || l.Plugin != auth.PluginNative || !l.Capabilities.Has(mysql.ClientPluginAuth) || len(l.AuthResponse) == 0 {
+		if err != nil {
+			return 0, d.denied(err)
+		}
+		return auth.MySQLNative, nil
+	}
+	d.out = mysql.AppendAuthSwitch(d.out, d.next(), auth.PluginCleartext, nil)
+	given, err := d.receive(ctx, longAnswer)
+	if err != nil {
+		return 0, err
+	}
+	return d.clear(ctx, cred, given)
+}
+
+// clear decides about a password in clear, which may be a token where those are taken.
+func (d *dialogue) clear(ctx context.Context, cred auth.MySQLCredential, given []byte) (auth.MySQLMethod, error) {
+	d.password = !empty(given)
+	if d.mayToken(cred) && d.cfg.Tokens != nil && d.cfg.Tokens.Accepts(string(bytes.TrimSuffix(given, []byte{0}))) {
+		return auth.MySQLToken, d.token(ctx, cred, given)
+	}
+	return auth.MySQLCleartext, d.check(cred, auth.PluginCleartext, given)
 }
 
 // firstAnswer returns what the client answers to the salt by the plugin of its user. That may have come with the
@@ -78,15 +127,15 @@ func (d *dialogue) check(cred auth.MySQLCredential, plugin string, answer []byte
 }
 
 // cachingSHA2 does what a server does that has the user in its cache: a scramble that fits is enough, and of a client
-// whose scramble does not fit it wants the password. So it is with unknown users.
-func (d *dialogue) cachingSHA2(ctx context.Context, cred auth.MySQLCredential, answer []byte) error {
+// whose scramble does not fit it wants the password. So it is with unknown users. That password may be a token.
+func (d *dialogue) cachingSHA2(ctx context.Context, cred auth.MySQLCredential, answer []byte) (auth.MySQLMethod, error) {
 	err := cred.Verify(auth.PluginCachingSHA2, d.salt[:], answer)
 	switch {
 	case err == nil:
 		d.out = mysql.AppendAuthMoreData(d.out, d.next(), []byte{mysql.CachingSHA2FastOK})
-		return d.flush(ctx)
+		return auth.MySQLCachingSHA2, d.flush(ctx)
 	case empty(answer), errors.Is(err, auth.ErrMySQLResponse), !d.secure() && d.cfg.Key == nil:
-		return d.denied(err)
+		return 0, d.denied(err)
 	}
 	d.out = mysql.AppendAuthMoreData(d.out, d.next(), []byte{mysql.CachingSHA2FullAuth})
 	var password []byte
@@ -96,10 +145,13 @@ func (d *dialogue) cachingSHA2(ctx context.Context, cred auth.MySQLCredential, a
 		password, err = d.encrypted(ctx)
 	}
 	if err != nil {
-		return err
+		return 0, err
 	}
-	d.password = !empty(password)
-	return d.check(cred, auth.PluginCleartext, password)
+	method, err := d.clear(ctx, cred, password)
+	if method == auth.MySQLCleartext {
+		method = auth.MySQLCachingSHA2
+	}
+	return method, err
 }
 
 // encrypted receives a password that was encrypted by the public key. A client that does not have the key asks for it.
@@ -130,9 +182,9 @@ func (d *dialogue) token(ctx context.Context, cred auth.MySQLCredential, answer 
 	if empty(answer) {
 		return d.denied(auth.ErrWrongPassword)
 	}
-	err := errors.New("logins by token are not configured")
-	if d.cfg.Token != nil {
-		err = d.cfg.Token(ctx, d.user, string(bytes.TrimSuffix(answer, []byte{0})))
+	err := errors.New("tokens are not set up")
+	if d.cfg.Tokens != nil {
+		err = d.cfg.Tokens.Verify(ctx, d.user, secret.NewPassword(string(bytes.TrimSuffix(answer, []byte{0}))))
 	}
 	if err != nil && ctx.Err() != nil {
 		return d.interrupted(ctx, err)

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/rdsproxy/rdsproxy/pkg/auth"
+	"github.com/rdsproxy/rdsproxy/pkg/iam"
 	"github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
 )
 
@@ -39,6 +40,9 @@ const (
 	WrongPassword
 	// UnknownUser: nobody can log in under this name.
 	UnknownUser
+	// TokenRefused: the user is known, and the token does not let its bearer log in as them. The cause is an
+	// *iam.Rejection with the reason, if tokens are set up.
+	TokenRefused
 )
 
 var reasonNames = [...]string{
@@ -52,6 +56,7 @@ var reasonNames = [...]string{
 	BadMessage:         "bad_authentication_message",
 	WrongPassword:      "wrong_password",
 	UnknownUser:        "unknown_user",
+	TokenRefused:       "token_refused",
 }
 
 func (r Reason) String() string {
@@ -136,6 +141,16 @@ func (d *dialogue) denied(err error) error {
 		reason = UnknownUser
 	case errors.Is(err, auth.ErrMySQLResponse):
 		reason = BadMessage
+	}
+	if r, ok := errors.AsType[*iam.Rejection](err); ok {
+		if reason == WrongPassword {
+			reason = TokenRefused
+		}
+		if r.Reason == iam.RateLimited {
+			code, state, text := r.MySQL(d.user, "")
+			d.last = &mysql.Error{Code: code, State: state, Message: text}
+			return &Error{Reason: reason, User: d.user, Cause: err}
+		}
 	}
 	user, used := d.user, "NO"
 	if len(user) > shownUser {

@@ -24,6 +24,8 @@ import (
 	gomysql "github.com/go-mysql-org/go-mysql/mysql"
 
 	"github.com/rdsproxy/rdsproxy/pkg/auth"
+	"github.com/rdsproxy/rdsproxy/pkg/iam"
+	"github.com/rdsproxy/rdsproxy/pkg/secret"
 	"github.com/rdsproxy/rdsproxy/pkg/proxy/mylogin"
 	"github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
 )
@@ -46,6 +48,7 @@ var known = sync.OnceValue(func() users {
 	u := users{"tom": auth.NewMySQLToken()}
 	for name, m := range map[string]auth.MySQLMethod{
 		"carl": auth.MySQLCachingSHA2, "nat": auth.MySQLNative, "clara": auth.MySQLCleartext,
+		"eve": auth.MySQLCachingSHA2OrToken, "nate": auth.MySQLNativeOrToken,
 	} {
 		c, err := auth.NewMySQLCredential(password, m)
 		must(err)
@@ -88,17 +91,26 @@ var tlsConfig = sync.OnceValue(func() *tls.Config { return &tls.Config{Certifica
 // offered is what the proxy of the tests can do.
 const offered = mysql.Always | mysql.ClassMask&^mysql.ExtendedMask | mysql.ClientCompress | mysql.ClientZstd
 
+// tokens checks what begins as the token of the tests does.
+type tokens func(ctx context.Context, user, token string) error
+
+func (tokens) Accepts(password string) bool { return strings.HasPrefix(password, token[:4]) }
+
+func (f tokens) Verify(ctx context.Context, user string, token secret.Password) error {
+	return f(ctx, user, token.Reveal())
+}
+
 // config is a configuration; tls tells whether TLS is offered.
 func config(tls bool) *mylogin.Config {
 	c := &mylogin.Config{
 		Users: known(), ThreadID: 7, Key: key(),
 		Greeting: mylogin.Greeting{Version: "8.4.6-rdsproxy", Capabilities: offered},
-		Token: func(_ context.Context, user, t string) error {
-			if user != "tom" || t != token {
-				return errors.New("the token is not valid")
+		Tokens: tokens(func(_ context.Context, user, t string) error {
+			if (user != "tom" && user != "eve" && user != "nate") || t != token {
+				return &iam.Rejection{Reason: iam.BadSignature}
 			}
 			return nil
-		},
+		}),
 	}
 	if tls {
 		c.TLS = tlsConfig

@@ -211,7 +211,9 @@ func TestSecondRequestForTLS(t *testing.T) {
 // TestUsersCannotBeToldApart: for the same client and the same name, all that the proxy says is the same whether the
 // user exists or not.
 func TestUsersCannotBeToldApart(t *testing.T) {
-	for _, method := range []auth.MySQLMethod{auth.MySQLCachingSHA2, auth.MySQLNative, auth.MySQLCleartext, auth.MySQLToken} {
+	for _, method := range []auth.MySQLMethod{
+		auth.MySQLCachingSHA2, auth.MySQLNative, auth.MySQLCleartext, auth.MySQLToken, auth.MySQLCachingSHA2OrToken, auth.MySQLNativeOrToken,
+	} {
 		there := auth.NewMySQLToken()
 		if method != auth.MySQLToken {
 			var err error
@@ -228,6 +230,9 @@ func TestUsersCannotBeToldApart(t *testing.T) {
 			{plugin: native, password: "wrong", without: mysql.ClientPluginAuth},
 			{plugin: clear, password: "wrong"},
 			{plugin: clear, password: "wrong", tls: true},
+			{plugin: caching, password: token, tls: true},
+			{plugin: native, password: token, tls: true},
+			{plugin: clear, password: token, tls: true},
 			{plugin: caching},
 			{plugin: native},
 			{plugin: "x", password: "wrong"},
@@ -237,12 +242,12 @@ func TestUsersCannotBeToldApart(t *testing.T) {
 				cfg := config(true)
 				cfg.Users, cfg.UnknownMethod = u, method
 				asked := 0
-				cfg.Token = func(_ context.Context, user, _ string) error {
+				cfg.Tokens = tokens(func(_ context.Context, user, _ string) error {
 					if asked++; user != "ann" {
 						t.Errorf("token of %q", user)
 					}
 					return errors.New("no")
-				}
+				})
 				heard, o := play(t, cfg, do)
 				if o.err == nil {
 					t.Errorf("%v, %+v: logged in", method, do)

@@ -221,9 +221,33 @@ func TestLogin(t *testing.T) {
 		{
 			"token, wrong",
 			conduct{user: "tom", password: "wrong", plugin: clear, tls: true},
-			denied("tom", "YES") + ", end", "wrong_password", 0,
+			denied("tom", "YES") + ", end", "token_refused", 0,
 		},
 		{"token, empty", conduct{user: "tom", plugin: clear, tls: true}, denied("tom", "NO") + ", end", "wrong_password", 0},
+		{"either, token", conduct{user: "eve", password: token, plugin: caching, tls: true}, "more [4]", "", 5},
+		{"either, token, clear", conduct{user: "eve", password: token, plugin: clear, tls: true}, "", "", 3},
+		{
+			"either, token, native", conduct{user: "eve", password: token, plugin: native, tls: true},
+			"switch mysql_clear_password 0", "", 5,
+		},
+		{"either, password", conduct{user: "eve", password: password, plugin: caching, tls: true}, "more [3]", "", 4},
+		{"either, password, clear", conduct{user: "eve", password: password, plugin: clear, tls: true}, "", "", 3},
+		{"either, password, native", conduct{user: "eve", password: password, plugin: native, tls: true}, "", "", 3},
+		{"either, no TLS", conduct{user: "eve", password: password, plugin: caching}, "more [3]", "", 3},
+		{
+			"either, wrong", conduct{user: "eve", password: "wrong", plugin: caching, tls: true},
+			"more [4], " + denied("eve", "YES") + ", end", "wrong_password", 0,
+		},
+		{
+			"either, wrong token", conduct{user: "eve", password: token + "x", plugin: caching, tls: true},
+			"more [4], " + denied("eve", "YES") + ", end", "token_refused", 0,
+		},
+		{"native or token, password", conduct{user: "nate", password: password, plugin: native, tls: true}, "", "", 3},
+		{
+			"native or token, token", conduct{user: "nate", password: token, plugin: native, tls: true},
+			"switch mysql_clear_password 0", "", 5,
+		},
+		{"native or token, token, caching", conduct{user: "nate", password: token, plugin: caching, tls: true}, "more [4]", "", 5},
 		{
 			"a password in clear, not asked for",
 			conduct{user: "nat", password: password, plugin: clear, tls: true},
@@ -250,7 +274,7 @@ func TestLogin(t *testing.T) {
 			}
 			l := o.login
 			if l.User != c.do.user || l.Schema != "shop" || l.Collation != 45 || l.NextSeq != c.next ||
-				(l.TLS != nil) != c.do.tls || l.Method != known()[c.do.user].Method() {
+				(l.TLS != nil) != c.do.tls || l.Method != c.do.method() {
 				t.Errorf("%+v", l)
 			}
 			if l.Capabilities.Has(mysql.ClientSSL) != c.do.tls || l.Capabilities&^mysql.ClientSSL != (basic|c.do.caps)&^c.do.without {
@@ -258,6 +282,22 @@ func TestLogin(t *testing.T) {
 			}
 		})
 	}
+}
+
+// method is how a client that does so logs in.
+func (do conduct) method() auth.MySQLMethod {
+	m := known()[do.user].Method()
+	switch {
+	case !m.TakesToken():
+		return m
+	case do.password == token:
+		return auth.MySQLToken
+	case do.plugin == caching:
+		return auth.MySQLCachingSHA2
+	case do.plugin == native:
+		return auth.MySQLNative
+	}
+	return auth.MySQLCleartext
 }
 
 // TestFullAuthentication: a client whose scramble does not fit, but whose password does, is let in, as by a server that
@@ -462,7 +502,7 @@ func TestRequireTLS(t *testing.T) {
 func TestTokenThatTakesTooLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := config(true)
-		cfg.Token = func(ctx context.Context, _, _ string) error { <-ctx.Done(); return ctx.Err() }
+		cfg.Tokens = tokens(func(ctx context.Context, _, _ string) error { <-ctx.Done(); return ctx.Err() })
 		ctx, cancel := context.WithCancel(t.Context())
 		c, done := dial(ctx, t, cfg)
 		must(c.startTLS())
@@ -480,7 +520,7 @@ func TestTokenThatTakesTooLong(t *testing.T) {
 // TestTokenNotConfigured: nobody gets in.
 func TestTokenNotConfigured(t *testing.T) {
 	cfg := config(true)
-	cfg.Token = nil
+	cfg.Tokens = nil
 	if heard, o := play(t, cfg, conduct{user: "tom", password: token, plugin: clear, tls: true}); o.reason() != "wrong_password" {
 		t.Errorf("%s, %v", heard, o.err)
 	}
@@ -488,7 +528,7 @@ func TestTokenNotConfigured(t *testing.T) {
 
 func TestReasons(t *testing.T) {
 	seen := map[string]bool{}
-	for r := mylogin.Disconnected; r <= mylogin.UnknownUser; r++ {
+	for r := mylogin.Disconnected; r <= mylogin.TokenRefused; r++ {
 		if s := r.String(); s == "unknown" || s == "" || seen[s] {
 			t.Errorf("%d: %q", r, s)
 		}

@@ -8,6 +8,8 @@ import (
 	"errors"
 
 	"github.com/rdsproxy/rdsproxy/pkg/auth"
+	"github.com/rdsproxy/rdsproxy/pkg/iam"
+	"github.com/rdsproxy/rdsproxy/pkg/secret"
 	"github.com/rdsproxy/rdsproxy/pkg/wire/postgres"
 )
 
@@ -31,6 +33,13 @@ func (d *dialogue) authenticate(ctx context.Context) (method string, err error) 
 		return cred.Method().String(), d.md5(ctx, cred)
 	case auth.Cleartext:
 		return cred.Method().String(), d.cleartext(ctx, cred)
+	case auth.Token:
+		return d.tokenOrPassword(ctx, cred)
+	case auth.TokenOrPassword:
+		if d.tls == nil {
+			return d.scram(ctx, cred)
+		}
+		return d.tokenOrPassword(ctx, cred)
 	default:
 		return d.scram(ctx, cred)
 	}
@@ -101,6 +110,54 @@ func (d *dialogue) cleartext(ctx context.Context, cred auth.Credential) error {
 		return d.failed(err)
 	}
 	return nil
+}
+
+// tokenOrPassword asks for a password in clear and takes what has the form of a token for one. A user who has to have a
+// token has no password: what has no such form is a bad token then.
+func (d *dialogue) tokenOrPassword(ctx context.Context, cred auth.Credential) (method string, err error) {
+	if d.tls == nil {
+		return "", d.noToken(&iam.Rejection{Reason: iam.NoTLS})
+	}
+	d.out = postgres.AppendAuthenticationCleartextPassword(d.out)
+	given, err := d.password(ctx, postgres.AuthMessage)
+	if err != nil {
+		return "", err
+	}
+	tokens := d.cfg.Tokens
+	if cred.Method() == auth.TokenOrPassword && (tokens == nil || !tokens.Accepts(string(given))) {
+		if err := cred.CheckCleartext(given); err != nil {
+			return "", d.failed(err)
+		}
+		return auth.Cleartext.String(), nil
+	}
+	err = errNoTokens
+	if tokens != nil {
+		err = tokens.Verify(ctx, d.user, secret.NewPassword(string(given)))
+	}
+	if err != nil && ctx.Err() != nil {
+		return "", d.interrupted(ctx, err)
+	}
+	if err := cred.VerdictOfToken(err); err != nil {
+		return "", d.noToken(err)
+	}
+	return auth.Token.String(), nil
+}
+
+var errNoTokens = errors.New("tokens are not set up")
+
+// noToken ends the dialogue because of a token, whoever the user is.
+func (d *dialogue) noToken(err error) error {
+	r, ok := errors.AsType[*iam.Rejection](err)
+	if !ok {
+		r = &iam.Rejection{}
+	}
+	code, text := r.Postgres(d.user)
+	d.last = postgres.Fatal(code, text)
+	reason := TokenRefused
+	if errors.Is(err, auth.ErrUnknownUser) {
+		reason = UnknownUser
+	}
+	return &Error{Reason: reason, User: d.user, Cause: err}
 }
 
 // password sends what is waiting and reads a PasswordMessage.

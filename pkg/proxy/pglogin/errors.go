@@ -42,6 +42,9 @@ const (
 	UnknownUser
 	// BadOptions: the client proved itself, but its start-up parameter "options" cannot be read.
 	BadOptions
+	// TokenRefused: the user is known, and the token does not let its bearer log in as them. The cause is an
+	// *iam.Rejection with the reason, if tokens are set up.
+	TokenRefused
 )
 
 var reasonNames = [...]string{
@@ -57,6 +60,7 @@ var reasonNames = [...]string{
 	WrongPassword:      "wrong_password",
 	UnknownUser:        "unknown_user",
 	BadOptions:         "bad_options",
+	TokenRefused:       "token_refused",
 }
 
 func (r Reason) String() string {

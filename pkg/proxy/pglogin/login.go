@@ -3,9 +3,11 @@
 package pglogin
 
 import (
+	"context"
 	"crypto/tls"
 
 	"github.com/rdsproxy/rdsproxy/pkg/auth"
+	"github.com/rdsproxy/rdsproxy/pkg/secret"
 	"github.com/rdsproxy/rdsproxy/pkg/wire/postgres"
 )
 
@@ -23,6 +25,18 @@ type Config struct {
 	// UnknownMethod is the method that an unknown user is asked for, to be that of most known ones; 0 is auth.SCRAM. A
 	// user with another method can be told from an unknown one.
 	UnknownMethod auth.Method
+	// Tokens checks what comes in place of a password; nil refuses all.
+	Tokens Tokens
+}
+
+// Tokens checks the tokens of one client. It is asked only if the client has TLS.
+type Tokens interface {
+	// Accepts tells whether a password has the form of a token.
+	Accepts(password string) bool
+	// Verify returns nil if the token lets its bearer log in as user. An error may be an *iam.Rejection, and must not hold
+	// the token. It is called for unknown users too, so that they take as long; then its answer does not count. It has to
+	// return when the context ends.
+	Verify(ctx context.Context, user string, token secret.Password) error
 }
 
 // UserLookup finds the credential of a user; false if nobody can log in under this name. It is called by many
@@ -61,7 +75,7 @@ type Login struct {
 	Replication string
 	// ProtocolMinor is the minor version agreed upon; from 2 on, cancel keys may be longer than 4 bytes.
 	ProtocolMinor int
-	// AuthMethod is how the client proved itself: scram-sha-256, scram-sha-256-plus, md5, password.
+	// AuthMethod is how the client proved itself: scram-sha-256, scram-sha-256-plus, md5, password, token.
 	AuthMethod string
 
 	// Of a Cancel.

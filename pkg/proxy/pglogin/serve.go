@@ -105,15 +105,20 @@ func (d *dialogue) run(ctx context.Context) (*Login, error) {
 // read fills p, and takes nothing that is behind it.
 func (d *dialogue) read(ctx context.Context, p []byte) error {
 	if _, err := io.ReadFull(d.conn, p); err != nil {
-		e := d.ioError(ctx, err)
-		// Before its start-up packet a client is told nothing: it may be in the middle of a negotiation that has no
-		// form for it, or not be one of PostgreSQL at all.
-		if d.user != "" {
-			d.last = lastWord(e.Reason)
-		}
-		return e
+		return d.interrupted(ctx, err)
 	}
 	return nil
+}
+
+// interrupted ends the dialogue because the connection or the context ended.
+func (d *dialogue) interrupted(ctx context.Context, err error) error {
+	e := d.ioError(ctx, err)
+	// Before its start-up packet a client is told nothing: it may be in the middle of a negotiation that has no form for
+	// it, or not be one of PostgreSQL at all.
+	if d.user != "" {
+		d.last = lastWord(e.Reason)
+	}
+	return e
 }
 
 // lastWord is what a client is told that is not at fault itself, in the words of PostgreSQL.
