@@ -48,7 +48,7 @@ func setDialer(o *proxy.TargetOptions, t config.TargetGroup) (ca []byte, err err
 		Host: t.Writer.Host, Port: int(t.Writer.Port),
 		TLSMode: target.TLSMode(t.TLS.Mode), TLS: base,
 		ConnectTimeout: t.ConnectTimeout, InitQuery: t.InitQuery, Wrap: wrap,
-		Setup: mysession.Setup, Variables: mysession.TrackedVariables(),
+		Setup: mysession.Setup, Variables: append(mysession.TrackedVariables(), proxy.InitConnect),
 	})
 	return ca, nil
 }

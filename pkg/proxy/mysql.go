@@ -22,6 +22,10 @@ type MySQLDialer interface {
 	Facts(ctx context.Context, r target.MySQLRequest) (target.MySQLFacts, error)
 }
 
+// InitConnect is a variable that MySQLDialer is to ask for beyond those that are
+// tracked.
+const InitConnect = "init_connect"
+
 // mysql is the engine of MySQL and MariaDB.
 type mysql struct{}
 
@@ -51,16 +55,17 @@ func (mysql) dial(ctx context.Context, o *TargetOptions, key pool.Key, password 
 	if err != nil {
 		return link{}, err
 	}
-	// The password is kept for KILL QUERY, which is sent on a connection of its own
-	// when there is no time to ask for secrets.
-	return link{
-		conn: est.Conn, transport: est.Wrapped.(*netloop.Transport),
-		pid: est.ThreadID, secret: []byte(password), detail: est,
-	}, nil
+	return link{conn: est.Conn, transport: est.Wrapped.(*netloop.Transport), pid: est.ThreadID, detail: est}, nil
 }
 
 func (mysql) cancel(ctx context.Context, o *TargetOptions, db *dbConn) (sent bool, err error) {
-	r := target.MySQLRequest{User: db.entry.Pool().Key().User, Password: string(db.secret)}
+	// KILL QUERY is sent on a connection of its own, with the password of now.
+	r := target.MySQLRequest{User: db.entry.Pool().Key().User}
+	c, err := o.Credentials.Get(ctx, r.User)
+	if err != nil {
+		return false, err
+	}
+	r.Password = c.Password.Reveal()
 	if err = o.MySQLDialer.Kill(ctx, r, db.pid); err == nil {
 		return true, nil
 	}
@@ -81,6 +86,15 @@ func (mysql) refusal(err error) (own, permanent bool) {
 	return own, target.Permanent(err)
 }
 
+func (mysql) deniesLogin(err error) bool {
+	e, ok := target.MySQLServerError(err)
+	return ok && (e.Code == mywire.CodeAccessDenied || e.Code == codeAccessDeniedNoPassword)
+}
+
+// codeAccessDeniedNoPassword is what MariaDB says instead where a user has no
+// password, but another way to log in.
+const codeAccessDeniedNoPassword = 1698
+
 // clientError is what a client is told when it gets no connection.
 func (mysql) clientError(err error) *mywire.Error {
 	if none, ok := errors.AsType[*noCredentialsError](err); ok {
@@ -98,9 +112,13 @@ func (mysql) clientError(err error) *mywire.Error {
 
 func (mysql) newServer(sh shared, l *link, o *TargetOptions, _ *pool.DialAttempt) server {
 	est := l.detail.(*target.MySQLEstablished)
+	// A server with init_connect has done more for the connection than the proxy could
+	// do again.
+	unrepeatable := est.Base[InitConnect] != ""
+	delete(est.Base, InitConnect)
 	return mysession.NewServer(sh.(*mysession.Shared), &mysession.ServerFacts{
 		Capabilities: est.Capabilities, ThreadID: est.ThreadID, MariaDB: est.Greeting.MariaDB(), Status: est.Status,
-		Schema: est.Schema, Base: est.Base, Setup: o.Setup,
-		Unrepeatable: o.InitQuery,
+		Schema: est.Schema, Base: est.Base, Collation: est.Collation, Setup: o.Setup,
+		Unrepeatable: o.InitQuery || unrepeatable,
 	})
 }
