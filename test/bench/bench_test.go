@@ -27,12 +27,9 @@ func (n named) Start(context.Context, rig.Setup) (*rig.Instance, error) {
 	return nil, errors.New("not to be started")
 }
 
-func testBench(t *testing.T) *bench {
-	return &bench{
-		ours: &side{label: "ours", pooler: named("Ours")}, peer: &side{label: "peer", pooler: named("Peer 1")},
-		calm: (&clockwork{}).patience(t, 0),
-		say:  func(format string, args ...any) { t.Logf(format, args...) },
-	}
+func testBench(t *testing.T) (*bench, *contest) {
+	b := &bench{calm: (&clockwork{}).patience(t, 0), say: func(format string, args ...any) { t.Logf(format, args...) }}
+	return b, &contest{ours: &side{label: "ours", pooler: named("Ours")}, peer: &side{label: "peer", pooler: named("Peer 1")}}
 }
 
 func TestRunPairsAndAlternates(t *testing.T) {
@@ -40,7 +37,7 @@ func TestRunPairsAndAlternates(t *testing.T) {
 	scripted := func(name string, rounds int) experiment {
 		return experiment{
 			name: name, rounds: rounds, metrics: []metric{{"cpu", report.UnitMicros}},
-			measure: func(_ context.Context, _ *bench, s *side) ([]float64, error) {
+			measure: func(_ context.Context, s *side) ([]float64, error) {
 				calls = append(calls, name+" "+s.label)
 				if s.label == "ours" {
 					return []float64{1}, nil
@@ -49,8 +46,8 @@ func TestRunPairsAndAlternates(t *testing.T) {
 			},
 		}
 	}
-	b := testBench(t)
-	if err := b.run(context.Background(), []experiment{scripted("a", 2), scripted("b", 1), scripted("c", 2)}); err != nil {
+	b, c := testBench(t)
+	if err := b.run(context.Background(), c, []experiment{scripted("a", 2), scripted("b", 1), scripted("c", 2)}); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{
@@ -72,13 +69,13 @@ func TestRunPairsAndAlternates(t *testing.T) {
 func TestRunGoesOnAfterAFailure(t *testing.T) {
 	boom := errors.New("boom")
 	tries := 0
-	b := testBench(t)
-	err := b.run(context.Background(), []experiment{
-		{name: "bad", rounds: 3, metrics: []metric{{"x", ""}}, measure: func(context.Context, *bench, *side) ([]float64, error) {
+	b, c := testBench(t)
+	err := b.run(context.Background(), c, []experiment{
+		{name: "bad", rounds: 3, metrics: []metric{{"x", ""}}, measure: func(context.Context, *side) ([]float64, error) {
 			tries++
 			return nil, boom
 		}},
-		{name: "good", rounds: 3, metrics: []metric{{"x", ""}}, measure: func(context.Context, *bench, *side) ([]float64, error) {
+		{name: "good", rounds: 3, metrics: []metric{{"x", ""}}, measure: func(context.Context, *side) ([]float64, error) {
 			return []float64{1}, nil
 		}},
 	})
@@ -95,8 +92,8 @@ func TestRunGoesOnAfterAFailure(t *testing.T) {
 
 func TestRunEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
-	b := testBench(t)
-	err := b.run(ctx, []experiment{{name: "a", rounds: 100, metrics: []metric{{"x", ""}}, measure: func(context.Context, *bench, *side) ([]float64, error) {
+	b, c := testBench(t)
+	err := b.run(ctx, c, []experiment{{name: "a", rounds: 100, metrics: []metric{{"x", ""}}, measure: func(context.Context, *side) ([]float64, error) {
 		cancel()
 		return nil, ctx.Err()
 	}}})
@@ -117,6 +114,10 @@ func TestFigureNamesStay(t *testing.T) {
 		"pg.simple.c1.p50", "pg.simple.c32.p99", "pg.simple.c100.cpu_per_query", "pg.simple.c100.throughput", "pg.simple.c500.switches_per_query",
 		"pg.extended.c100.cpu_per_query", "pg.prepared.c500.p99", "pg.simple_tls.c100.cpu_per_query", "pg.simple_pool10.c500.throughput",
 		"pg.idle.plain.memory", "pg.idle.tls.memory", "pg.login.scram.cpu", "pg.login.scram_tls.cpu",
+		"mysql.point_select.c1.p50", "mysql.point_select.c32.p99", "mysql.point_select.c100.cpu_per_query", "mysql.point_select.c300.of_direct",
+		"mysql.point_select_prepared.c300.throughput", "mysql.point_select_tls.c100.cpu_per_query", "mysql.point_select_tls.c32.of_direct",
+		"mysql.point_select_unbound.c100.cpu_per_query", "mysql.read_write.c100.switches_per_query",
+		"mysql.idle.plain.memory", "mysql.idle.tls.memory", "mysql.login.caching_sha2.cpu", "mysql.login.caching_sha2_tls.cpu",
 	} {
 		if !slices.Contains(names, want) {
 			t.Errorf("there is no figure %s", want)
@@ -130,7 +131,7 @@ func TestFigureNamesStay(t *testing.T) {
 
 func TestWholeRunIsShort(t *testing.T) {
 	o := options{plan: plan{rounds: 5, warm: 500 * time.Millisecond, load: 2500 * time.Millisecond, idleClients: 5000, settle: 4 * time.Second, logins: 1000}}
-	if d := estimate(o.experiments()); d > 15*time.Minute {
+	if d := estimate(o.experiments()); d > 25*time.Minute {
 		t.Errorf("a whole run takes about %v", d)
 	}
 	o.quick = true
@@ -139,7 +140,7 @@ func TestWholeRunIsShort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := estimate(quick); d > 3*time.Minute {
+	if d := estimate(quick); d > 4*time.Minute {
 		t.Errorf("a quick run takes about %v", d)
 	}
 }
@@ -153,8 +154,8 @@ func TestChoose(t *testing.T) {
 	}{
 		{patterns: "pg.simple.c100.p50", want: []string{"pg.simple.c100"}},
 		{patterns: "pg.idle.*,pg.login.scram.cpu", want: []string{"pg.login.scram", "pg.idle.plain", "pg.idle.tls"}},
-		{patterns: "*.c1.*", want: []string{"pg.simple.c1", "pg.extended.c1", "pg.prepared.c1", "pg.simple_tls.c1"}},
-		{patterns: "mysql.*", fails: true},
+		{patterns: "*.c1.*", want: []string{"pg.simple.c1", "pg.extended.c1", "pg.prepared.c1", "pg.simple_tls.c1", "mysql.point_select.c1"}},
+		{patterns: "oracle.*", fails: true},
 		{patterns: "pg.[", fails: true},
 	} {
 		got, err := choose(all, tc.patterns)
@@ -199,11 +200,43 @@ func TestQuickKeepsWhatWasGiven(t *testing.T) {
 	}
 }
 
-func TestRoles(t *testing.T) {
-	got := roles([]experiment{{pool: 20}, {pool: 10}, {pool: 20}})
-	want := []string{"ours_fresh", "ours_pool20", "ours_pool10", "peer_fresh", "peer_pool20", "peer_pool10"}
+func TestUsers(t *testing.T) {
+	got := users([]experiment{{pool: pool{size: 20}}, {pool: pool{size: 10}, peer: 400}, {pool: pool{size: 20, secure: true}}, {pool: pool{size: 20}}})
+	want := []string{
+		"ours_fresh", "ours_pool20", "ours_pool10", "ours_pool20_tls",
+		"peer_fresh", "peer_pool20", "peer_pool400", "peer_pool20_tls",
+	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+func TestEveryExperimentHasItsDatabase(t *testing.T) {
+	all := (plan{rounds: 1}).experiments()
+	for _, e := range all {
+		if !strings.HasPrefix(e.name, string(e.engine)+".") {
+			t.Errorf("%s is measured with %q", e.name, e.engine)
+		}
+	}
+	if n := len(of(postgres, all)) + len(of(mysql, all)); n != len(all) {
+		t.Errorf("%d of %d experiments would run", n, len(all))
+	}
+}
+
+func TestShareOfDirect(t *testing.T) {
+	values := map[string][]float64{"ours": {50, 1}, "peer": {20, 2}}
+	_, c := testBench(t)
+	got, err := c.both(context.Background(), experiment{
+		measure: func(_ context.Context, s *side) ([]float64, error) { return values[s.label], nil },
+		direct: func(_ context.Context, s *side) (float64, error) {
+			if s != c.ours {
+				t.Errorf("direct by the side of %s", s.label)
+			}
+			return 100, nil
+		},
+	}, false)
+	if d := cmp.Diff([2][]float64{{50, 1, 0.5}, {20, 2, 0.2}}, got); d != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, d)
 	}
 }
 

@@ -20,13 +20,32 @@ import (
 
 // experiment is one way to load a pooler. It gives one value for each of its metrics.
 type experiment struct {
-	name     string // what its figures' names begin with
-	metrics  []metric
-	pool     int // database connections
-	rounds   int
-	measure  func(ctx context.Context, b *bench, s *side) ([]float64, error)
-	load     *rig.Load // set if it is a pgbench run, which can be profiled
+	name    string // what its figures' names begin with
+	engine  engine
+	metrics []metric
+	pool    pool
+	peer    int // database connections that the peer may have instead, if not 0
+	rounds  int
+	measure func(ctx context.Context, s *side) ([]float64, error)
+	// direct, if set, gives the first of the values without a pooler; what either side has of it is the last metric.
+	direct   func(ctx context.Context, s *side) (float64, error)
+	load     *load // set if it is a load, which can be profiled
 	estimate time.Duration
+}
+
+// poolOf is the pool that the experiment wants of a side.
+func (e experiment) poolOf(s *side) pool {
+	p := e.pool
+	if e.peer > 0 && s.label == "peer" {
+		p.size = e.peer
+	}
+	return p
+}
+
+// load is what can be run against a process for any time: warm, left out of the result, and then measured.
+type load struct {
+	clients int
+	through func(ctx context.Context, s *side, i *rig.Instance, warm, measured time.Duration) (measure.Throughput, error)
 }
 
 // metric is the rest of a figure's name, and its unit.
@@ -45,31 +64,46 @@ type plan struct {
 }
 
 // experiments lists all there is, in the order of the results.
-func (p plan) experiments() []experiment {
+func (p plan) experiments() []experiment { return append(p.postgres(), p.mysql()...) }
+
+// postgres lists the experiments with PostgreSQL.
+func (p plan) postgres() []experiment {
 	var out []experiment
 	for _, mode := range []string{"simple", "extended", "prepared"} {
 		for _, clients := range []int{1, 32, 100, 500} {
-			out = append(out, p.throughput(fmt.Sprintf("pg.%s.c%d", mode, clients), 20, rig.Load{Mode: mode, Clients: clients}))
+			out = append(out, p.pgbench(fmt.Sprintf("pg.%s.c%d", mode, clients), 20, rig.Load{Mode: mode, Clients: clients}))
 		}
 	}
 	out = append(out,
-		p.throughput("pg.simple_pool10.c500", 10, rig.Load{Mode: "simple", Clients: 500}),
-		p.throughput("pg.simple_tls.c1", 20, rig.Load{Mode: "simple", Clients: 1, TLS: true}),
-		p.throughput("pg.simple_tls.c32", 20, rig.Load{Mode: "simple", Clients: 32, TLS: true}),
-		p.throughput("pg.simple_tls.c100", 20, rig.Load{Mode: "simple", Clients: 100, TLS: true}),
-		p.login("pg.login.scram", false),
-		p.login("pg.login.scram_tls", true),
-		p.idle("pg.idle.plain", false),
-		p.idle("pg.idle.tls", true),
+		p.pgbench("pg.simple_pool10.c500", 10, rig.Load{Mode: "simple", Clients: 500}),
+		p.pgbench("pg.simple_tls.c1", 20, rig.Load{Mode: "simple", Clients: 1, TLS: true}),
+		p.pgbench("pg.simple_tls.c32", 20, rig.Load{Mode: "simple", Clients: 32, TLS: true}),
+		p.pgbench("pg.simple_tls.c100", 20, rig.Load{Mode: "simple", Clients: 100, TLS: true}),
+		p.login("pg.login.scram", pool{size: 20}, false),
+		p.login("pg.login.scram_tls", pool{size: 20}, true),
+		p.idle("pg.idle.plain", p.pgbench("", 20, rig.Load{Mode: "simple", Clients: 20}), false),
+		p.idle("pg.idle.tls", p.pgbench("", 20, rig.Load{Mode: "simple", Clients: 20, TLS: true}), true),
 	)
+	for i := range out {
+		out[i].engine = postgres
+	}
 	return out
 }
 
-func (p plan) throughput(name string, pool int, l rig.Load) experiment {
-	l.Warm, l.For = p.warm, p.load
-	return experiment{
-		name: name, pool: pool, rounds: p.rounds, load: &l,
-		estimate: 2 * (p.warm + p.load + 400*time.Millisecond + time.Duration(l.Clients)*2*time.Millisecond),
+func (p plan) pgbench(name string, size int, l rig.Load) experiment {
+	return p.throughput(name, pool{size: size}, load{l.Clients, func(
+		ctx context.Context, s *side, i *rig.Instance, warm, measured time.Duration,
+	) (measure.Throughput, error) {
+		l := l
+		l.Warm, l.For = warm, measured
+		return rig.Pgbench(ctx, s.backend.Postgres, i, l)
+	}})
+}
+
+func (p plan) throughput(name string, size pool, l load) experiment {
+	e := experiment{
+		name: name, pool: size, rounds: p.rounds, load: &l,
+		estimate: 2 * (p.warm + p.load + 400*time.Millisecond + time.Duration(l.clients)*2*time.Millisecond),
 		metrics: []metric{
 			{"throughput", report.UnitPerSecond},
 			{"p50", report.UnitMicros},
@@ -77,40 +111,29 @@ func (p plan) throughput(name string, pool int, l rig.Load) experiment {
 			{"cpu_per_query", report.UnitMicros},
 			{"switches_per_query", report.UnitPerQuery},
 		},
-		measure: func(ctx context.Context, b *bench, s *side) ([]float64, error) {
-			i, err := s.shared(ctx, b, pool)
-			if err != nil {
-				return nil, err
-			}
-			t, err := rig.Pgbench(ctx, b.pg, i, l)
-			if err != nil {
-				return nil, err
-			}
-			if err := withinPool(ctx, b.pg, i.User, pool); err != nil {
-				return nil, err
-			}
-			return []float64{t.PerSecond, micros(t.P50), micros(t.P99), micros(t.CPUPerQuery), t.SwitchesPerQuery}, nil
-		},
 	}
-}
-
-// withinPool checks that a pooler kept to its share of database connections: with more of them it would compare well, and wrongly.
-func withinPool(ctx context.Context, pg *rig.Postgres, user string, pool int) error {
-	n, err := pg.Connections(ctx, user)
-	if err == nil && n > pool {
-		return fmt.Errorf("%d database connections instead of %d at most", n, pool)
+	e.measure = func(ctx context.Context, s *side) ([]float64, error) {
+		i, err := s.shared(ctx, e.poolOf(s))
+		if err != nil {
+			return nil, err
+		}
+		t, err := l.through(ctx, s, i, p.warm, p.load)
+		if err != nil {
+			return nil, err
+		}
+		return []float64{t.PerSecond, micros(t.P50), micros(t.P99), micros(t.CPUPerQuery), t.SwitchesPerQuery}, s.within(ctx, i)
 	}
-	return err
+	return e
 }
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
-func (p plan) login(name string, withTLS bool) experiment {
+func (p plan) login(name string, size pool, withTLS bool) experiment {
 	return experiment{
-		name: name, pool: 20, rounds: p.rounds, metrics: []metric{{"cpu", report.UnitMicros}},
+		name: name, pool: size, rounds: p.rounds, metrics: []metric{{"cpu", report.UnitMicros}},
 		estimate: time.Duration(p.logins) * 5 * time.Millisecond,
-		measure: func(ctx context.Context, b *bench, s *side) ([]float64, error) {
-			i, err := s.shared(ctx, b, 20)
+		measure: func(ctx context.Context, s *side) ([]float64, error) {
+			i, err := s.shared(ctx, size)
 			if err != nil {
 				return nil, err
 			}
@@ -120,24 +143,23 @@ func (p plan) login(name string, withTLS bool) experiment {
 	}
 }
 
-// idle measures memory in a process of its own: what other experiments left behind would hide what idle clients take.
-func (p plan) idle(name string, withTLS bool) experiment {
-	const pool = 20
+// idle measures memory in a process of its own: what other experiments left behind would hide what idle clients take. before is a load that has
+// both the code and the pool in memory before the first reading.
+func (p plan) idle(name string, before experiment, withTLS bool) experiment {
 	return experiment{
-		name: name, pool: pool, rounds: min(p.rounds, 2), metrics: []metric{{"memory", report.UnitKiB}},
+		name: name, pool: before.pool, rounds: min(p.rounds, 2), metrics: []metric{{"memory", report.UnitKiB}},
 		estimate: 2 * (time.Duration(p.idleClients)*2*time.Millisecond + 2*p.settle),
-		measure: func(ctx context.Context, b *bench, s *side) (v []float64, err error) {
-			i, err := s.fresh(ctx, b, pool)
+		measure: func(ctx context.Context, s *side) (v []float64, err error) {
+			i, err := s.fresh(ctx, before.pool)
 			if err != nil {
 				return nil, err
 			}
 			defer func() { err = errors.Join(err, i.Stop()) }()
-			// Both the code and the pool are in memory before the first reading.
-			if _, err := rig.Pgbench(ctx, b.pg, i, rig.Load{Mode: "simple", Clients: pool, TLS: withTLS, For: time.Second}); err != nil {
+			if _, err := before.load.through(ctx, s, i, 0, time.Second); err != nil {
 				return nil, err
 			}
 			bytes, err := idleBytes(ctx, i, p, withTLS)
-			return []float64{bytes / 1024}, errors.Join(err, i.Failed())
+			return []float64{bytes / 1024}, errors.Join(err, s.within(ctx, i), i.Failed())
 		},
 	}
 }

@@ -2,15 +2,15 @@
 
 //go:build linux
 
-// Bench compares rdsproxy with PgBouncer on one machine, in one run.
+// Bench compares rdsproxy with PgBouncer and with MySQL Router on one machine, in one run.
 //
-//	go run ./test/bench                       everything; writes bench/latest.json; about a quarter of an hour
-//	go run ./test/bench -quick                a short look, under three minutes; writes nothing
-//	go run ./test/bench -figures 'pg.*.c100.*,pg.idle.*' -rounds 7
-//	go run ./test/bench -self-check -quick    PgBouncer against itself: how far apart equal programs come out
+//	go run ./test/bench                       everything; writes bench/latest.json; less than 25 minutes
+//	go run ./test/bench -quick                a short look, under four minutes; writes nothing
+//	go run ./test/bench -figures 'pg.*.c100.*,mysql.idle.*' -rounds 7
+//	go run ./test/bench -self-check -quick    each peer against itself: how far apart equal programs come out
 //	go run ./test/bench -from bench/latest.json -plot docs -doc docs/performance.md
 //
-// It starts a PostgreSQL cluster of its own, PgBouncer and the daemon built from the working tree, and removes all of it at the end. How it
+// It starts databases of its own, PgBouncer, MySQL Router and the daemon built from the working tree, and removes all of it at the end. How it
 // measures is described in docs/performance.md.
 package main
 
@@ -24,6 +24,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -31,7 +32,6 @@ import (
 	"github.com/rdsproxy/rdsproxy/test/bench/measure"
 	"github.com/rdsproxy/rdsproxy/test/bench/report"
 	"github.com/rdsproxy/rdsproxy/test/bench/rig"
-	"github.com/rdsproxy/rdsproxy/test/pgserver"
 )
 
 type options struct {
@@ -72,10 +72,10 @@ func parseFlags() options {
 	flag.StringVar(&o.plot, "plot", "", "draw performance-*.svg into this `folder`")
 	flag.StringVar(&o.doc, "doc", "", "put the table into this Markdown `file`, between its marks")
 	flag.StringVar(&o.profile, "profile", "", "afterwards, profile both programs under each chosen load with perf, into this `folder`")
-	flag.BoolVar(&o.selfCheck, "self-check", false, "put PgBouncer in our place too, to see the spread of equal programs")
+	flag.BoolVar(&o.selfCheck, "self-check", false, "put each peer in our place too, to see the spread of equal programs")
 	flag.StringVar(&o.rdsproxy, "rdsproxy", "", "use this `program` instead of building one")
 	flag.StringVar(&o.pgbouncer, "pgbouncer", "", "use this `program` instead of the newest PgBouncer")
-	flag.BoolVar(&o.noInstall, "no-install", false, "fetch nothing")
+	flag.BoolVar(&o.noInstall, "no-install", false, "do not fetch the newest PgBouncer")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "bench: unexpected argument %q\n", flag.Arg(0))
@@ -88,7 +88,8 @@ func parseFlags() options {
 }
 
 // quickFigures are those of a quick run: each kind once.
-const quickFigures = "pg.simple.*.throughput,pg.extended.c100.*,pg.prepared.c100.*,pg.simple_tls.c100.*,pg.login.*,pg.idle.*"
+const quickFigures = "pg.simple.*.throughput,pg.extended.c100.*,pg.prepared.c100.*,pg.simple_tls.c100.*,pg.login.*,pg.idle.*," +
+	"mysql.point_select.c100.*,mysql.point_select_prepared.c100.*,mysql.point_select_tls.c100.*,mysql.login.*,mysql.idle.*"
 
 // complete fills in what follows from the flags that were given.
 func (o *options) complete(given map[string]bool) {
@@ -201,14 +202,24 @@ func measureAll(ctx context.Context, o options, experiments []experiment) (r rep
 	b := &bench{as: as, say: say, calm: &patience{
 		left: o.patience, cores: runtime.NumCPU(), usage: measure.Now, now: time.Now, pause: pause, say: say,
 	}}
-	if err := b.prepare(ctx, o, programs); err != nil {
+	if b.tls, err = rig.NewIdentity(); err != nil {
+		return r, err
+	}
+	ours, err := o.ours(ctx, programs)
+	if err != nil {
 		return r, err
 	}
 	began, err := b.calm.read()
 	if err != nil {
 		return r, err
 	}
-	runErr := b.measure(ctx, o, experiments)
+	versions := map[string]string{"go": strings.TrimPrefix(runtime.Version(), "go"), "rdsproxy": ours.Version}
+	var runErr error
+	for _, e := range []engine{postgres, mysql} {
+		if own := of(e, experiments); len(own) > 0 && ctx.Err() == nil {
+			runErr = errors.Join(runErr, b.measure(ctx, o, e, ours, own, versions))
+		}
+	}
 	if ctx.Err() != nil {
 		return r, ctx.Err()
 	}
@@ -220,69 +231,86 @@ func measureAll(ctx context.Context, o options, experiments []experiment) (r rep
 		say("others took %.0f %% of the machine meanwhile: expect noise", others)
 	}
 	r = report.Report{
-		Machine: machine(), Date: began.at.UTC().Format(time.RFC3339), Versions: b.versions(), OthersPercent: math.Round(10*others) / 10,
+		Machine: machine(), Date: began.at.UTC().Format(time.RFC3339), Versions: versions, OthersPercent: math.Round(10*others) / 10,
 	}
 	var figErr error
 	r.Figures, figErr = b.found.Figures()
 	return r, errors.Join(runErr, figErr)
 }
 
-// measure starts the database, runs the experiments, profiles if that is asked for, and stops all that runs.
-func (b *bench) measure(ctx context.Context, o options, experiments []experiment) (err error) {
-	if b.pg, err = rig.StartPostgres(ctx, roles(experiments)); err != nil {
+// of gives the experiments with one kind of database.
+func of(e engine, all []experiment) []experiment {
+	return slices.DeleteFunc(slices.Clone(all), func(x experiment) bool { return x.engine != e })
+}
+
+// ours builds or takes the program of this repository.
+func (o options) ours(ctx context.Context, programs *rig.Space) (*rig.RDSProxy, error) {
+	if o.rdsproxy != "" {
+		return rig.UseRDSProxy(o.rdsproxy, programs)
+	}
+	return rig.BuildRDSProxy(ctx, programs)
+}
+
+// measure starts the databases of one kind, runs the experiments with it, profiles if that is asked for, and stops all that runs. It notes the
+// versions of what it started.
+func (b *bench) measure(
+	ctx context.Context, o options, e engine, ours rig.Pooler, experiments []experiment, versions map[string]string,
+) (err error) {
+	prepare := b.preparePostgres
+	if e == mysql {
+		prepare = b.prepareMySQL
+	}
+	c := &contest{engine: e, ours: &side{label: "ours", pooler: ours}, peer: &side{label: "peer"}}
+	defer func() { err = errors.Join(err, c.stop()) }()
+	if err := prepare(ctx, o, c, users(experiments), versions); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, b.ours.stop(), b.peer.stop(), b.pg.Stop()) }()
-	say("%s against %s in front of PostgreSQL %s; about %v", b.ours.pooler.Name(), b.peer.pooler.Name(), b.pg.Version, estimate(experiments))
-	err = b.run(ctx, experiments)
+	if o.selfCheck {
+		c.ours.pooler, c.ours.alone = c.peer.pooler, c.peer.alone
+	}
+	say("%s against %s; about %v", c.ours.pooler.Name(), c.peer.pooler.Name(), estimate(experiments))
+	err = b.run(ctx, c, experiments)
 	if o.profile != "" && ctx.Err() == nil {
-		err = errors.Join(err, b.profile(ctx, o.profile, experiments))
+		err = errors.Join(err, c.profile(ctx, o.profile, o.load, experiments))
 	}
 	return err
 }
 
-// prepare finds or builds the two programs and makes the certificate.
-func (b *bench) prepare(ctx context.Context, o options, programs *rig.Space) (err error) {
-	if b.tls, err = rig.NewIdentity(); err != nil {
-		return err
-	}
-	cache, err := pgserver.CacheDir()
-	if err != nil {
-		return err
-	}
-	peer, note, err := rig.FindPgBouncer(ctx, o.pgbouncer, cache, !o.noInstall, say)
+// preparePostgres finds the peer for PostgreSQL, and starts one cluster for both sides.
+func (b *bench) preparePostgres(ctx context.Context, o options, c *contest, users []string, versions map[string]string) error {
+	peer, note, err := rig.FindPgBouncer(ctx, o.pgbouncer, !o.noInstall)
 	if err != nil {
 		return err
 	}
 	if note != "" {
 		say("%s", note)
 	}
-	b.ours, b.peer = &side{label: "ours", pooler: peer}, &side{label: "peer", pooler: peer}
-	if o.selfCheck {
-		return nil
+	pg, err := rig.StartPostgres(ctx, users)
+	if err != nil {
+		return err
 	}
-	var ours *rig.RDSProxy
-	if o.rdsproxy != "" {
-		ours, err = rig.UseRDSProxy(o.rdsproxy, programs)
-	} else {
-		ours, err = rig.BuildRDSProxy(ctx, programs)
-	}
-	b.ours.pooler = ours
-	return err
+	c.peer.pooler = peer
+	c.ours.backend = rig.Setup{Postgres: pg, TLS: b.tls, As: b.as}
+	c.peer.backend = c.ours.backend
+	versions["pgbouncer"], versions["postgresql"] = peer.Version, pg.Version
+	return nil
 }
 
-func (b *bench) versions() map[string]string {
-	v := map[string]string{"go": strings.TrimPrefix(runtime.Version(), "go")}
-	if b.pg != nil {
-		v["postgresql"] = b.pg.Version
+// prepareMySQL finds the peer for MySQL, and starts a server for each side, because the peer's number of connections is limited there.
+func (b *bench) prepareMySQL(ctx context.Context, _ options, c *contest, users []string, versions map[string]string) error {
+	peer, err := rig.FindRouter(ctx)
+	if err != nil {
+		return err
 	}
-	for _, s := range []*side{b.ours, b.peer} {
-		switch p := s.pooler.(type) {
-		case *rig.PgBouncer:
-			v["pgbouncer"] = p.Version
-		case *rig.RDSProxy:
-			v["rdsproxy"] = p.Version
+	c.peer.pooler, c.peer.alone = peer, true
+	for _, s := range []*side{c.ours, c.peer} {
+		my, err := rig.StartMySQL(ctx, users, b.tls)
+		if err != nil {
+			return err
 		}
+		s.backend = rig.Setup{MySQL: my, TLS: b.tls, As: b.as}
+		versions["mysql"] = my.Version
 	}
-	return v
+	versions["mysqlrouter"] = peer.Version
+	return nil
 }

@@ -16,9 +16,9 @@ import (
 	"github.com/rdsproxy/rdsproxy/test/bench/rig"
 )
 
-// profile runs each pgbench load once more on both sides with perf looking on. It leaves NAME.SIDE.data, and NAME.SIDE.txt with the functions that
+// profile runs each load once more on both sides with perf looking on. It leaves NAME.SIDE.data, and NAME.SIDE.txt with the functions that
 // took most of the time, the kernel's included. perf has no hardware counters on many virtual machines, so it samples by the CPU clock.
-func (b *bench) profile(ctx context.Context, dir string, experiments []experiment) error {
+func (c *contest) profile(ctx context.Context, dir string, look time.Duration, experiments []experiment) error {
 	if _, err := exec.LookPath("perf"); err != nil {
 		return errors.New("profiling needs perf (package linux-perf on Debian)")
 	}
@@ -30,10 +30,10 @@ func (b *bench) profile(ctx context.Context, dir string, experiments []experimen
 		if e.load == nil {
 			continue
 		}
-		for _, s := range []*side{b.ours, b.peer} {
-			i, err := s.shared(ctx, b, e.pool)
+		for _, s := range []*side{c.ours, c.peer} {
+			i, err := s.shared(ctx, e.poolOf(s))
 			if err == nil {
-				err = b.profileOne(ctx, filepath.Join(dir, e.name+"."+s.label), i, *e.load)
+				err = s.profile(ctx, filepath.Join(dir, e.name+"."+s.label), look, i, *e.load)
 			}
 			if err != nil {
 				errs = append(errs, fmt.Errorf("profile of %s, %s: %w", e.name, s.pooler.Name(), err))
@@ -43,14 +43,12 @@ func (b *bench) profile(ctx context.Context, dir string, experiments []experimen
 	return errors.Join(errs...)
 }
 
-func (b *bench) profileOne(ctx context.Context, base string, i *rig.Instance, l rig.Load) error {
+func (s *side) profile(ctx context.Context, base string, look time.Duration, i *rig.Instance, l load) error {
 	// perf begins when the logins are over, and ends before the load does.
-	delay := 500*time.Millisecond + time.Duration(l.Clients)*4*time.Millisecond
-	look := l.For
-	l.Warm, l.For = 0, delay+look+time.Second
+	delay := 500*time.Millisecond + time.Duration(l.clients)*4*time.Millisecond
 	loaded := make(chan error, 1)
 	go func() {
-		_, err := rig.Pgbench(ctx, b.pg, i, l)
+		_, err := l.through(ctx, s, i, 0, delay+look+time.Second)
 		loaded <- err
 	}()
 	recordErr := pause(ctx, delay)

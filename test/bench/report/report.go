@@ -36,16 +36,17 @@ type Figure struct {
 	Rounds   int     `json:"rounds"`    // paired rounds
 }
 
-// Unit names. A figure counted in UnitPerSecond is better when larger; all others are better when smaller.
+// Unit names. A figure counted in UnitPerSecond or UnitShare is better when larger; all others are better when smaller.
 const (
 	UnitPerSecond = "1/s"
 	UnitMicros    = "µs"
 	UnitKiB       = "KiB"
 	UnitPerQuery  = "1/query"
+	UnitShare     = "× direct" // of what the database does without anything in front of it
 )
 
 // HigherIsBetter tells whether a larger value of f is the better one.
-func (f Figure) HigherIsBetter() bool { return f.Unit == UnitPerSecond }
+func (f Figure) HigherIsBetter() bool { return f.Unit == UnitPerSecond || f.Unit == UnitShare }
 
 // Read decodes a result file.
 func Read(path string) (Report, error) {

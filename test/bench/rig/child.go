@@ -33,11 +33,10 @@ var errEnded = errors.New("exit status 0")
 
 // Program says how to run a server.
 type Program struct {
-	Name string   // for messages
-	Path string   // inside Root, if that is set
+	Name string // for messages
+	Path string
 	Args []string // without the program's own name
 	Env  []string
-	Root string         // run inside this folder (chroot); "" for the ordinary root
 	As   *Account       // run as this user; nil for the present one
 	Stop syscall.Signal // asks it to end; SIGTERM if zero
 }
@@ -53,7 +52,7 @@ func Start(p Program) (*Child, error) {
 	c.cmd.Dir = "/"
 	c.cmd.Env = p.Env
 	c.cmd.Stdout, c.cmd.Stderr = &c.out, &c.out
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: p.Stop, Chroot: p.Root, Credential: p.As.credential()}
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: p.Stop, Credential: p.As.credential()}
 	if err := c.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", p.Name, err)
 	}

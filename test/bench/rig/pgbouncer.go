@@ -9,17 +9,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"strings"
 	"syscall"
 
 	"github.com/rdsproxy/rdsproxy/test/pgserver"
+	"github.com/rdsproxy/rdsproxy/test/sid"
 )
 
-// PgBouncer is the peer. Its program may live in a folder that holds a system of its own (Root).
+// PgBouncer is the peer for PostgreSQL.
 type PgBouncer struct {
-	Root    string // "" for the machine's own
-	Path    string // inside Root
+	Argv    []string // the program, and what stands before it
 	Version string
 }
 
@@ -32,11 +30,7 @@ func (p *PgBouncer) Name() string { return "PgBouncer " + p.Version }
 // each login, as it would from a plain password, nor knows the password: it logs in to the database with the key it takes from the
 // client's login. Neither program logs logins.
 func (p *PgBouncer) Start(ctx context.Context, s Setup) (*Instance, error) {
-	parent := ""
-	if p.Root != "" {
-		parent = filepath.Join(p.Root, "tmp")
-	}
-	dir, err := NewSpace(parent, s.As)
+	dir, err := NewSpace("", s.As)
 	if err != nil {
 		return nil, err
 	}
@@ -49,28 +43,25 @@ func (p *PgBouncer) Start(ctx context.Context, s Setup) (*Instance, error) {
 		return nil, errors.Join(err, dir.Remove())
 	}
 	return run(ctx, s, dir, port, Program{
-		Name: p.Name(), Path: p.Path, Args: []string{ini}, Root: p.Root, As: s.As,
+		Name: p.Name(), Path: p.Argv[0], Args: append(p.Argv[1:len(p.Argv):len(p.Argv)], ini), As: s.As,
 		Stop: syscall.SIGQUIT, // at once; SIGTERM would wait for the clients
 	})
 }
 
-// configure writes the files and returns the path of the main one as PgBouncer will see it.
+// configure writes the files and returns the path of the main one.
 func (p *PgBouncer) configure(ctx context.Context, s Setup, dir *Space, port int) (string, error) {
 	verifier, err := s.Postgres.Verifier(ctx, s.User)
 	if err != nil {
 		return "", err
 	}
-	inside := func(path string, err error) (string, error) {
-		return "/" + strings.TrimPrefix(strings.TrimPrefix(path, p.Root), "/"), err
-	}
-	users, err1 := inside(dir.Write("users", fmt.Appendf(nil, "%q %q\n", s.User, verifier)))
-	cert, err2 := inside(dir.Write("cert.pem", s.TLS.Server.CertPEM))
-	key, err3 := inside(dir.Write("key.pem", s.TLS.Server.KeyPEM))
+	users, err1 := dir.Write("users", fmt.Appendf(nil, "%q %q\n", s.User, verifier))
+	cert, err2 := dir.Write("cert.pem", s.TLS.Server.CertPEM)
+	key, err3 := dir.Write("key.pem", s.TLS.Server.KeyPEM)
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return "", err
 	}
-	return inside(dir.Write("pgbouncer.ini", fmt.Appendf(nil, pgbouncerIni,
-		Database, s.Postgres.Port, port, users, s.Pool, cert, key)))
+	return dir.Write("pgbouncer.ini", fmt.Appendf(nil, pgbouncerIni,
+		Database, s.Postgres.Port, port, users, s.Pool, cert, key))
 }
 
 const pgbouncerIni = `[databases]
@@ -96,29 +87,40 @@ log_connections = 0
 log_disconnections = 0
 `
 
-// FindPgBouncer looks for PgBouncer: at path if that is given, else the newest in the cache folder, which it fills if install is set and it
-// can, else the one that the machine has. note tells in a sentence why it is not the newest; it is empty if it is.
-func FindPgBouncer(ctx context.Context, path, cache string, install bool, say func(string, ...any)) (p *PgBouncer, note string, err error) {
+// FindPgBouncer looks for PgBouncer: at path if that is given, else that of Debian unstable, unless fetch is not set, else the one that the
+// machine has. note tells in a sentence why it is not the newest; it is empty if it is.
+func FindPgBouncer(ctx context.Context, path string, fetch bool) (p *PgBouncer, note string, err error) {
 	if path != "" {
-		p, err = localPgBouncer(ctx, path)
+		p, err = newPgBouncer(ctx, path)
 		return p, "", err
 	}
-	p, err = newestPgBouncer(ctx, cache, install, say)
-	if err == nil {
-		return p, "", nil
+	err = errors.New("fetching is switched off")
+	if fetch {
+		if p, err = newestPgBouncer(ctx); err == nil {
+			return p, "", nil
+		}
 	}
 	for _, path := range []string{"/usr/sbin/pgbouncer", "/usr/local/sbin/pgbouncer", "/usr/local/bin/pgbouncer", "/opt/homebrew/bin/pgbouncer"} {
 		if _, statErr := os.Stat(path); statErr != nil {
 			continue
 		}
-		if p, localErr := localPgBouncer(ctx, path); localErr == nil {
+		if p, localErr := newPgBouncer(ctx, path); localErr == nil {
 			return p, fmt.Sprintf("the newest PgBouncer is not to be had (%v); comparing with the machine's own %s", err, p.Version), nil
 		}
 	}
 	return nil, "", fmt.Errorf("no PgBouncer to compare with: %w", err)
 }
 
-func localPgBouncer(ctx context.Context, path string) (*PgBouncer, error) {
-	version, err := versionOf(ctx, path, "--version")
-	return &PgBouncer{Path: path, Version: version}, err
+// newestPgBouncer gives the PgBouncer of Debian unstable.
+func newestPgBouncer(ctx context.Context) (*PgBouncer, error) {
+	t, err := sid.Unpack(ctx, "pgbouncer", []string{"pgbouncer"}, nil)
+	if err != nil {
+		return nil, err
+	}
+	return newPgBouncer(ctx, t.Argv("usr/sbin/pgbouncer")...)
+}
+
+func newPgBouncer(ctx context.Context, argv ...string) (*PgBouncer, error) {
+	version, err := versionOf(ctx, argv[0], append(argv[1:len(argv):len(argv)], "--version")...)
+	return &PgBouncer{Argv: argv, Version: version}, err
 }

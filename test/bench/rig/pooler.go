@@ -6,13 +6,8 @@ package rig
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
-	"fmt"
-	"net"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/rdsproxy/rdsproxy/test/certs"
 )
@@ -21,20 +16,44 @@ import (
 type Pooler interface {
 	// Name is the program's name with its version, as it stands in the results.
 	Name() string
-	// Start runs one process of it in front of the cluster and returns when it takes logins.
+	// Start runs one process of it in front of the database and returns when it takes logins.
 	Start(ctx context.Context, s Setup) (*Instance, error)
 }
 
-// Setup is what both programs are told: the same for both, but for the user, which tells their database connections apart.
+// Setup is what both programs are told: the same for both, but for the user, which tells their database connections apart. One of Postgres and
+// MySQL is set.
 type Setup struct {
 	Postgres *Postgres
+	MySQL    *MySQL
 	TLS      *Identity
 	As       *Account
-	User     string // role that clients log in with, and that the pooler uses towards the database
+	User     string // that clients log in with, and that the pooler uses towards the database
 	Pool     int    // database connections at most
+	// Secure has it that MySQL's connections are encrypted on both sides. Without, those to the database are plain, as PostgreSQL's always are, and
+	// clients may do as they like.
+	Secure bool
 }
 
-// Identity is the certificate that a pooler shows to its clients, with the authority that signed it.
+// Backend is what a pooler stands in front of.
+type Backend interface {
+	// Connections counts the connections that a user has open now.
+	Connections(ctx context.Context, user string) (int, error)
+	// Stop ends the server and removes its data.
+	Stop() error
+}
+
+// Backend is the one that is set, nil if none is.
+func (s Setup) Backend() Backend {
+	switch {
+	case s.MySQL != nil:
+		return s.MySQL
+	case s.Postgres != nil:
+		return s.Postgres
+	}
+	return nil
+}
+
+// Identity is the certificate that a pooler shows to its clients, and MySQL to the pooler, with the authority that signed it.
 type Identity struct {
 	Authority *certs.Authority
 	Server    certs.Pair
@@ -55,8 +74,11 @@ type Instance struct {
 	*Child
 	Port int
 	User string
-	tls  *Identity
-	dir  *Space
+	Pool int // database connections at most
+
+	mysql bool
+	tls   *Identity
+	dir   *Space
 }
 
 // Stop ends the process and removes its folder.
@@ -69,13 +91,13 @@ func (i *Instance) Stop() error {
 
 // run starts the program, waits until it lets the user in, and wraps both into an instance that owns dir.
 func run(ctx context.Context, s Setup, dir *Space, port int, p Program) (*Instance, error) {
-	i := &Instance{Port: port, User: s.User, tls: s.TLS, dir: dir}
+	i := &Instance{Port: port, User: s.User, Pool: s.Pool, mysql: s.MySQL != nil, tls: s.TLS, dir: dir}
 	var err error
 	if i.Child, err = Start(p); err != nil {
 		return nil, errors.Join(err, dir.Remove())
 	}
 	err = i.Await(ctx, 15*time.Second, func(ctx context.Context) error {
-		c, err := i.Dialer(false, nil)(ctx)
+		c, err := i.Login(ctx, s.Secure, nil)
 		if err != nil {
 			return err
 		}
@@ -85,26 +107,4 @@ func run(ctx context.Context, s Setup, dir *Space, port int, p Program) (*Instan
 		return nil, errors.Join(err, i.Stop())
 	}
 	return i, nil
-}
-
-// Dialer gives a function that logs in to the instance, with TLS or without. source is the local address to come from; nil leaves that to the kernel.
-func (i *Instance) Dialer(withTLS bool, source net.IP) func(context.Context) (*pgconn.PgConn, error) {
-	return func(ctx context.Context) (*pgconn.PgConn, error) {
-		// sslmode and the rest are set so that no variable of the environment and no file in the home folder has a say.
-		cfg, err := pgconn.ParseConfig(fmt.Sprintf("host=127.0.0.1 port=%d user=%s password=%s dbname=%s sslmode=disable connect_timeout=30",
-			i.Port, i.User, Password, Database))
-		if err != nil {
-			return nil, err
-		}
-		cfg.RuntimeParams = map[string]string{}
-		if withTLS {
-			cfg.TLSConfig = &tls.Config{RootCAs: i.tls.Authority.Pool(), ServerName: "localhost", MinVersion: tls.VersionTLS12}
-		}
-		d := &net.Dialer{}
-		if source != nil {
-			d.LocalAddr = &net.TCPAddr{IP: source}
-		}
-		cfg.DialFunc = d.DialContext
-		return pgconn.ConnectConfig(ctx, cfg)
-	}
 }

@@ -108,13 +108,13 @@ func (p *Postgres) Verifier(ctx context.Context, user string) (verifier string, 
 	return verifier, err
 }
 
-// Connections counts the connections that a role has open now.
+// Connections implements Backend.
 func (p *Postgres) Connections(ctx context.Context, user string) (n int, err error) {
 	err = p.admin.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE usename = $1", user).Scan(&n)
 	return n, err
 }
 
-// Stop ends the server and removes the cluster.
+// Stop implements Backend.
 func (p *Postgres) Stop() error {
 	if p.admin != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -123,3 +123,5 @@ func (p *Postgres) Stop() error {
 	}
 	return p.server.Close()
 }
+
+func lastBytes(b []byte, n int) []byte { return b[max(0, len(b)-n):] }

@@ -92,8 +92,19 @@ func (r *RDSProxy) configure(s Setup, dir *Space, port int) (string, error) {
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return "", err
 	}
-	percent := s.Pool * 100 / MaxConnections
-	return dir.Write("rdsproxy.yaml", fmt.Appendf(nil, rdsproxyYAML, port, cert, key, s.Postgres.Port, percent, s.User, secretFile))
+	return dir.Write("rdsproxy.yaml", fmt.Appendf(nil, rdsproxyYAML, port, cert, key, s.targetGroup(), s.User, secretFile))
+}
+
+// targetGroup is the section of the configuration on the database.
+func (s Setup) targetGroup() string {
+	if s.MySQL == nil {
+		return fmt.Sprintf(groupYAML, "postgresql", s.Postgres.Port, s.Pool*100/MaxConnections, "disable")
+	}
+	mode := "disable"
+	if s.Secure {
+		mode = "require"
+	}
+	return fmt.Sprintf(groupYAML, "mysql", s.MySQL.Port, s.Pool*100/MySQLMaxConnections, mode)
 }
 
 // The pool may keep all its connections when they are idle, as PgBouncer's does for ten minutes. Draining is cut short: at the end of a
@@ -107,18 +118,9 @@ const rdsproxyYAML = `endpoints:
       cert_file: %[2]s
       key_file: %[3]s
 target_groups:
-  - name: bench
-    engine: postgresql
-    writer: 127.0.0.1:%[4]d
-    max_connections_percent: %[5]d
-    max_idle_connections_percent: %[5]d
-    max_prepared_statements: 200
-    tls:
-      mode: disable
-auth:
-  - user: %[6]s
-    secret: %[7]s
-    client_password_auth_type: POSTGRES_SCRAM_SHA_256
+%[4]sauth:
+  - user: %[5]s
+    secret: %[6]s
 max_client_connections: 12000
 max_unauthenticated_connections: 1000
 drain_timeout: 0s
@@ -126,4 +128,14 @@ log:
   level: warn
 admin:
   listen: "off"
+`
+
+const groupYAML = `  - name: bench
+    engine: %[1]s
+    writer: 127.0.0.1:%[2]d
+    max_connections_percent: %[3]d
+    max_idle_connections_percent: %[3]d
+    max_prepared_statements: 200
+    tls:
+      mode: %[4]s
 `

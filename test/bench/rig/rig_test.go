@@ -6,6 +6,7 @@ package rig
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"os"
@@ -144,23 +145,57 @@ func TestConfigurationsNameWhatTheyAreGiven(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, err := (&RDSProxy{}).configure(Setup{Postgres: &Postgres{Port: 5433}, TLS: id, User: "u1", Pool: 20}, s, 6001)
-	if err != nil {
-		t.Fatal(err)
+	for _, tc := range []struct {
+		setup Setup
+		want  []string
+	}{
+		{Setup{Postgres: &Postgres{Port: 5433}, Pool: 20}, []string{"engine: postgresql", "writer: 127.0.0.1:5433", "max_connections_percent: 20\n", "mode: disable"}},
+		{Setup{MySQL: &MySQL{Port: 3307}, Pool: 20}, []string{"engine: mysql", "writer: 127.0.0.1:3307", "max_connections_percent: 5\n", "mode: disable"}},
+		{Setup{MySQL: &MySQL{Port: 3307}, Pool: 20, Secure: true}, []string{"mode: require"}},
+	} {
+		tc.setup.TLS, tc.setup.User = id, "u1"
+		file, err := (&RDSProxy{}).configure(tc.setup, s, 6001)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := holds(t, file, append(tc.want, "listen: 127.0.0.1:6001", "user: u1")...)
+		if _, err := config.Parse(config.Options{File: file}); err != nil {
+			t.Errorf("the daemon would refuse it: %v\n%s", err, text)
+		}
 	}
+	for mode, secure := range map[string]bool{"DISABLED": false, "REQUIRED": true} {
+		file, err := (&Router{}).configure(Setup{MySQL: &MySQL{Port: 3307}, TLS: id, User: "u1", Pool: 20, Secure: secure}, s, 6001)
+		if err != nil {
+			t.Fatal(err)
+		}
+		holds(t, file, "bind_port=6001\n", "destinations=127.0.0.1:3307\n", "max_idle_server_connections=20\n", "server_ssl_mode="+mode+"\n")
+	}
+}
+
+// holds checks that a configuration has all that is wanted, and nothing that it must not have.
+func holds(t *testing.T, file string, want ...string) string {
+	t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"listen: 127.0.0.1:6001", "writer: 127.0.0.1:5433", "max_connections_percent: 20\n", "user: u1"} {
-		if !strings.Contains(string(text), want) {
-			t.Errorf("the configuration lacks %q:\n%s", want, text)
+	for _, w := range want {
+		if !strings.Contains(string(text), w) {
+			t.Errorf("the configuration lacks %q:\n%s", w, text)
 		}
-	}
-	if _, err := config.Parse(config.Options{File: file}); err != nil {
-		t.Errorf("the daemon would refuse it: %v", err)
 	}
 	if strings.Contains(string(text), Password) || strings.Contains(string(text), "%!") {
 		t.Errorf("the configuration holds what it must not:\n%s", text)
+	}
+	return string(text)
+}
+
+func TestRSAPairIsOne(t *testing.T) {
+	cert, key, err := rsaPair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tls.X509KeyPair(cert, key); err != nil {
+		t.Error(err)
 	}
 }
