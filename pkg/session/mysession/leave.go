@@ -59,9 +59,6 @@ func (s *Session) CancelDone(srv *Server) {
 	}
 }
 
-// cancelPending tells whether a request to cancel is under way.
-func (s *Session) cancelPending() bool { return s.srv != nil && s.srv.cancels > 0 }
-
 // Drain asks the session to end as soon as its transaction has.
 func (s *Session) Drain() {
 	if s.state == closed || s.state == leaving {
@@ -160,7 +157,7 @@ func (s *Session) clean() {
 		return
 	}
 	if srv.idChanged {
-		srv.idChanged, srv.lastIDUnknown = false, true
+		srv.idChanged, srv.idSame, srv.lastIDUnknown = false, false, true
 	}
 	s.host.SetTimer(0)
 	s.state = closed

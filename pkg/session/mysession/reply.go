@@ -148,9 +148,10 @@ func (s *Session) serverOK(msg []byte) {
 	} else {
 		s.forward(msg)
 	}
-	x.affected = int64(ok.AffectedRows) //nolint:gosec // as the server does
+	x.affected = int64(ok.AffectedRows)
 	if ok.InsertID != 0 {
 		srv.idChanged = true
+		srv.idSame = srv.idSame || ok.InsertID == srv.lastID
 	}
 	s.resultEnds(ok)
 }

@@ -34,6 +34,7 @@ func (srv *Server) resettable() bool { return !srv.unrepeatable }
 // a new one would have, and nothing is prepared.
 func (srv *Server) wasReset() {
 	srv.prepared.clear()
+	srv.idSame = false
 	srv.lastID, srv.idChanged, srv.lastIDUnknown, srv.askVariables = 0, false, false, false
 	srv.cleanDiagnostics = true
 	srv.applied = srv.shared.settingsOf(srv.applied.Schema(), nil)

@@ -34,6 +34,8 @@ type Server struct {
 	// now, the borrower's. lastIDUnknown: it is somebody's.
 	lastID                   uint64
 	idChanged, lastIDUnknown bool
+	// idSame: an OK packet told of the very id that was there before.
+	idSame bool
 
 	// multi: multi-statements are allowed.
 	multi bool

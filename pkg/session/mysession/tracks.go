@@ -99,8 +99,8 @@ func (t *tracked) variable(name, value string) {
 		t.charset = true
 	case "collation_connection":
 		t.collation = true
-	case "autocommit":
-		t.flag = true
+	default:
+		t.flag = t.flag || oneOfFlags(name)
 	}
 	if _, ok := srv.base[name]; ok {
 		t.vars = with(t.vars, name, value, srv.base)

@@ -2,18 +2,29 @@
 
 package mysession
 
-import wire "github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
+import (
+	"slices"
+
+	wire "github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
+)
 
 // unreliable are the variables whose changes trackers tell under the name of
 // another one, or not at all: SET NAMES changes collation_connection and tells of
 // character_set_connection only, and MariaDB 11.8 tells of all that are one bit each
-// in the same word, such as foreign_key_checks, that autocommit has changed. When
-// such a name is told, these are asked for before the connection is given back.
+// in the same word under the name of one of them, which differs from one start of
+// the server to the next. When such a name is told, all are asked for before the
+// connection is given back.
 var unreliable = [...]string{
 	"autocommit", "big_tables", "character_set_connection", "check_constraint_checks", "collation_connection",
 	"foreign_key_checks", "profiling", "skip_replication", "sql_auto_is_null", "sql_big_selects",
 	"sql_buffer_result", "sql_log_off", "sql_notes", "sql_quote_show_create", "sql_safe_updates", "sql_warnings",
 	"unique_checks",
+}
+
+// oneOfFlags tells whether a variable is one of those bits.
+func oneOfFlags(name string) bool {
+	_, ok := slices.BinarySearch(unreliable[:], name)
+	return ok
 }
 
 // variablesSQL asks for those of them that the server has.

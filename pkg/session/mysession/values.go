@@ -73,6 +73,7 @@ func (s *Session) preparedValue(x *exchange) {
 	switch x.why {
 	case forSetLastID:
 		s.srv.lastID, s.srv.idChanged, s.srv.lastIDUnknown = s.lastID, false, false
+		s.srv.idSame = false
 	case forDiagnostics:
 		s.srv.cleanDiagnostics = true
 	}
@@ -104,12 +105,15 @@ func (s *Session) askLastID() {
 // gotLastID ends that.
 func (s *Session) gotLastID(x *exchange) {
 	srv := s.srv
-	if x.failed || !x.valueSet {
+	switch {
+	case x.failed || !x.valueSet:
 		srv.doubt = true
-	} else {
+	case x.value == srv.lastID && !srv.idSame && !srv.lastIDUnknown:
+		// It is that of an earlier borrower: the statement had explicit values.
+	default:
 		s.lastID, srv.lastID, srv.lastIDUnknown = x.value, x.value, false
 	}
-	srv.idChanged = false
+	srv.idChanged, srv.idSame = false, false
 	s.settle()
 }
 
