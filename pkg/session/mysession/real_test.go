@@ -73,6 +73,9 @@ func (w *realWorld) client(name, schema string) *fakeClient {
 // settle exchanges bytes with the server until the session waits for its client.
 func (w *realWorld) settle(c *fakeClient) {
 	w.tb.Helper()
+	ctx, cancel := context.WithTimeout(w.tb.Context(), 10*time.Second)
+	defer cancel()
+	limit, _ := ctx.Deadline()
 	sent := 0
 	buf := make([]byte, 1<<16)
 	for {
@@ -87,7 +90,7 @@ func (w *realWorld) settle(c *fakeClient) {
 		if c.conn == nil || c.closed || c.session.AwaitsClient() {
 			return
 		}
-		if err := w.conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		if err := w.conn.SetReadDeadline(limit); err != nil {
 			w.tb.Fatal(err)
 		}
 		n, err := w.conn.Read(buf)
