@@ -10,9 +10,9 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/rdsproxy/rdsproxy/internal/daemon"
 	"github.com/rdsproxy/rdsproxy/internal/preflight"
 	"github.com/rdsproxy/rdsproxy/pkg/config"
-	"github.com/rdsproxy/rdsproxy/pkg/secret"
 )
 
 const aboutCheck = `Read a configuration as run does, look at the certificates and secrets that it
@@ -37,7 +37,10 @@ func check(cmd *cobra.Command, s streams, src *source) error {
 	if err != nil {
 		return err
 	}
-	secrets := secret.NewFileStore(secret.FileOptions{Log: warnings(s)})
+	secrets, err := daemon.NewSecrets(cmd.Context(), c, warnings(s))
+	if err != nil {
+		return err
+	}
 	r := preflight.Check(cmd.Context(), c, secrets, time.Now())
 	for _, w := range r.Warnings {
 		if _, err := fmt.Fprintf(s.err, "rdsproxy: warning: %v\n", w); err != nil {

@@ -8,6 +8,7 @@ package daemon
 import (
 	"context"
 	"io"
+	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
@@ -27,6 +28,8 @@ type Options struct {
 	Version string
 	// Stdout and Stderr are the process's own. Logs go to Stderr.
 	Stdout, Stderr io.Writer
+	// STS takes the place of the way to AWS STS: for tests.
+	STS http.RoundTripper
 }
 
 // Run is the life of the daemon. It returns when ctx has ended and the drain is over (nil), or on a failure. An error of
@@ -57,7 +60,7 @@ func Run(ctx context.Context, opts Options) error {
 
 	var group run.Group
 	addActor(&group, func(ctx context.Context) error { g.store.Run(ctx); return nil })
-	addActor(&group, func(ctx context.Context) error { return g.users.watch(ctx, g.authList) })
+	addActor(&group, func(ctx context.Context) error { return g.users.watch(ctx, g.wanted) })
 	addActor(&group, func(ctx context.Context) error { g.followCertificates(ctx); return nil })
 	addActor(&group, func(ctx context.Context) error { return g.reloadOn(ctx, hup) })
 	addActor(&group, g.serveAdmin)

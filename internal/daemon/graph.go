@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/rdsproxy/rdsproxy/pkg/config"
+	"github.com/rdsproxy/rdsproxy/pkg/iam"
 	"github.com/rdsproxy/rdsproxy/pkg/proxy"
 	"github.com/rdsproxy/rdsproxy/pkg/secret"
 )
@@ -30,7 +31,8 @@ type graph struct {
 	conf  atomic.Pointer[config.Config]
 
 	reloads reloads
-	store   *secret.FileStore
+	store   *secret.Stores
+	gate    atomic.Pointer[iam.Gate] // nil: no tokens
 	users   *users
 	proxy   *proxy.Proxy
 
@@ -57,34 +59,43 @@ type endpoint struct {
 	engine      config.Engine
 	certificate certificate
 	running     *proxy.Endpoint // nil before listen
+	port        uint16          // 0 before listen
 }
 
-func (g *graph) config() *config.Config  { return g.conf.Load() }
-func (g *graph) authList() []config.Auth { return g.config().Auth }
+func (g *graph) config() *config.Config { return g.conf.Load() }
+func (g *graph) wanted() wanted         { return wantedOf(g.config()) }
 
 // build makes all parts; nothing listens yet.
 func build(ctx context.Context, cfg *config.Config, opts Options, log *zap.Logger, level zap.AtomicLevel) (*graph, error) {
 	g := &graph{opts: opts, log: log, level: level}
 	g.conf.Store(cfg)
 	g.reloads.done(nil)
-	g.store = secret.NewFileStore(secret.FileOptions{Log: log})
-	g.users = newUsers(g.store, log)
-	g.users.refresh(ctx, g.authList)
 	var err error
+	if g.store, err = NewSecrets(ctx, cfg, log); err != nil {
+		return nil, err
+	}
+	gate, err := NewGate(cfg.IAM, g.store, opts.STS)
+	if err != nil {
+		return nil, err
+	}
+	g.gate.Store(gate)
+	g.users = newUsers(g.store, log)
+	g.users.refresh(ctx, g.wanted)
+	g.users.rotated = g.rotated
 	if g.proxy, err = proxy.New(proxy.Options{Loops: cfg.Loops, Log: log}, proxySettings(cfg)); err != nil {
 		return nil, err
 	}
-	if err := g.buildParts(cfg); err != nil {
+	if err := g.buildParts(ctx, cfg); err != nil {
 		g.proxy.Close()
 		return nil, err
 	}
 	return g, nil
 }
 
-func (g *graph) buildParts(cfg *config.Config) error {
+func (g *graph) buildParts(ctx context.Context, cfg *config.Config) error {
 	groups := make(map[string]*proxy.TargetGroup)
 	for _, conf := range cfg.TargetGroups {
-		o, ca, err := g.targetOptions(conf)
+		o, ca, err := g.targetOptions(ctx, conf)
 		if err != nil {
 			return fmt.Errorf("target_groups[%s].%w", conf.Name, err)
 		}
@@ -119,14 +130,18 @@ func proxySettings(cfg *config.Config) proxy.Settings {
 
 // targetOptions turns a target group's configuration into what the proxy needs.
 // It reads the CA file, and also gives what that contains.
-func (g *graph) targetOptions(t config.TargetGroup) (o proxy.TargetOptions, ca []byte, err error) {
+func (g *graph) targetOptions(ctx context.Context, t config.TargetGroup) (o proxy.TargetOptions, ca []byte, err error) {
+	l, err := newLogins(ctx, g.users, t)
+	if err != nil {
+		return o, nil, err
+	}
 	o = proxy.TargetOptions{
 		Name:           t.Name,
 		MaxConnections: t.MaxConnections, MaxConnectionsPercent: t.MaxConnectionsPercent,
 		MaxIdlePercent: t.MaxIdleConnectionsPercent,
 		BorrowTimeout:  t.ConnectionBorrowTimeout, ConnectTimeout: t.ConnectTimeout,
 		MaxLifetime: t.MaxConnectionLifetime, IdleTimeout: t.IdleConnectionTimeout,
-		MaxStatements: t.MaxPreparedStatements, Passwords: g.users.password,
+		MaxStatements: t.MaxPreparedStatements, Credentials: l,
 		TLS: t.TLS.Mode != config.TLSDisable, InitQuery: t.InitQuery != "",
 	}
 	ca, err = setDialer(&o, t)
@@ -140,11 +155,28 @@ func (g *graph) endpointOptions(p *endpoint) proxy.EndpointOptions {
 		MySQL: proxy.MySQLEndpoint{
 			Users: my, UnknownMethod: my.usualMySQLMethod, AnyUser: my.anyUser, Key: g.rsaKey, MariaDB: p.engine == config.MariaDB,
 		},
-		TLS: p.certificate.current.Load,
+		TLS: p.certificate.current.Load, IAM: g.gate.Load, Names: addresses(p.conf, p.port),
 		KeepAlive: proxy.KeepAlive{
 			Idle: p.conf.TCP.KeepaliveIdle, Interval: p.conf.TCP.KeepaliveInterval, Count: p.conf.TCP.KeepaliveCount,
 			UserTimeout: p.conf.TCP.UserTimeout,
 		},
+	}
+}
+
+func portOf(a net.Addr) uint16 {
+	if t, ok := a.(*net.TCPAddr); ok {
+		return t.AddrPort().Port()
+	}
+	return 0
+}
+
+// rotated has the connections of a user replaced whose password has changed, some
+// time from now.
+func (g *graph) rotated(user string) {
+	for _, t := range g.targets {
+		if conf, ok := g.config().TargetGroup(t.group.Name()); ok {
+			time.AfterFunc(conf.RetireAfterRotation, func() { t.group.RetireUser(user) })
+		}
 	}
 }
 
@@ -164,6 +196,7 @@ func (g *graph) listen(ctx context.Context) error {
 		listeners = append(listeners, l)
 	}
 	for i, p := range g.points {
+		p.port = portOf(listeners[i].Addr())
 		p.running = g.proxy.AddEndpoint(listeners[i], g.endpointOptions(p))
 		g.log.Info("The endpoint is open.", zap.String("endpoint", p.conf.Name), zap.Stringer("listen", listeners[i].Addr()))
 	}

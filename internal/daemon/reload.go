@@ -69,7 +69,11 @@ func (g *graph) reload(ctx context.Context) {
 func (g *graph) apply(ctx context.Context, next *config.Config) error {
 	g.changing.Lock()
 	defer g.changing.Unlock()
-	targets, err := g.prepareTargets(next)
+	gate, err := NewGate(next.IAM, g.store, g.opts.STS)
+	if err != nil {
+		return err
+	}
+	targets, err := g.prepareTargets(ctx, next)
 	if err != nil {
 		return err
 	}
@@ -81,8 +85,9 @@ func (g *graph) apply(ctx context.Context, next *config.Config) error {
 		g.log.Warn("A changed setting waits for a restart.", zap.String("setting", c.Path))
 	}
 	g.conf.Store(next)
+	g.gate.Store(gate)
 	g.level.SetLevel(zapLevel(next.Log.Level))
-	g.users.refresh(ctx, g.authList)
+	g.users.refresh(ctx, g.wanted)
 	g.proxy.SetSettings(proxySettings(next))
 	for _, change := range targets {
 		change()
@@ -95,14 +100,14 @@ func (g *graph) apply(ctx context.Context, next *config.Config) error {
 
 // prepareTargets makes the changes of the target groups. What only a restart can
 // change stays as it is.
-func (g *graph) prepareTargets(next *config.Config) (changes []func(), err error) {
+func (g *graph) prepareTargets(ctx context.Context, next *config.Config) (changes []func(), err error) {
 	for _, t := range g.targets {
 		conf, ok := next.TargetGroup(t.conf.Name)
 		if !ok {
 			continue // removed; clients may still be there
 		}
 		conf.Writer, conf.Engine = t.conf.Writer, t.conf.Engine
-		o, ca, err := g.targetOptions(conf)
+		o, ca, err := g.targetOptions(ctx, conf)
 		if err != nil {
 			return nil, fmt.Errorf("target_groups[%s].%w", conf.Name, err)
 		}

@@ -5,8 +5,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strings"
 	"time"
 
 	"github.com/rdsproxy/rdsproxy/pkg/admin"
@@ -51,14 +49,10 @@ func (g *graph) serveAdmin(ctx context.Context) error {
 func (g *graph) Ready() []admin.Check {
 	s := g.proxy.Stats(loopsAnswerWithin)
 	checks := []admin.Check{{Name: "draining", OK: !s.Draining}}
-	names, reasons := g.users.broken()
-	var detail strings.Builder
-	for i, name := range names {
-		detail.WriteString(fmt.Sprintf("user %s: %v; ", name, reasons[i]))
-	}
+	broken, detail := g.users.trouble()
 	checks = append(checks, admin.Check{
 		// One bad secret keeps its user out, not everybody.
-		Name: "secrets", OK: len(names) < len(g.authList()), Detail: detail.String(),
+		Name: "secrets", OK: broken < len(g.config().Auth), Detail: detail,
 	}, admin.Check{Name: "endpoints", OK: len(s.Endpoints) == len(g.points)})
 	for _, t := range s.Targets {
 		c := admin.Check{Name: "target_group/" + t.Name, OK: true}
@@ -143,6 +137,9 @@ func adminTargetGroup(t proxy.TargetStats, conf config.TargetGroup) admin.Target
 	}
 	if !t.Available {
 		one.State, one.Reason = "UNAVAILABLE", unavailableReason(t.LastError)
+		if t.LastError != nil {
+			one.Description = t.LastError.Error()
+		}
 	}
 	out.Targets = []admin.Target{one}
 	for _, q := range p.Pools {
@@ -161,8 +158,17 @@ func adminTargetGroup(t proxy.TargetStats, conf config.TargetGroup) admin.Target
 
 // unavailableReason is RDS Proxy's word (TargetHealth.Reason) for an error.
 func unavailableReason(err error) string {
+	if proxy.IsNoCredentials(err) {
+		return "AUTH_FAILURE"
+	}
 	if e, ok := target.ServerError(err); ok {
 		if e.Code[:min(2, len(e.Code))] == "28" {
+			return "AUTH_FAILURE"
+		}
+		return "CONNECTION_FAILED"
+	}
+	if e, ok := target.MySQLServerError(err); ok {
+		if e.State == "28000" {
 			return "AUTH_FAILURE"
 		}
 		return "CONNECTION_FAILED"

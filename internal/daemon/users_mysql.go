@@ -14,11 +14,11 @@ import (
 type mysqlCredentials struct{ mysql, mariaDB auth.MySQLCredential }
 
 // newMySQLCredentials leaves out what FIPS 140-3 forbids.
-func newMySQLCredentials(a config.Auth, password string) (c mysqlCredentials, err error) {
-	if c.mysql, err = auth.NewMySQLCredential(password, mysqlMethod(a, config.MySQL)); err != nil && !errors.Is(err, auth.ErrSHA1Disabled) {
+func newMySQLCredentials(a config.Auth, password string, others ...string) (c mysqlCredentials, err error) {
+	if c.mysql, err = auth.NewMySQLCredential(password, mysqlMethod(a, config.MySQL), others...); err != nil && !errors.Is(err, auth.ErrSHA1Disabled) {
 		return c, err
 	}
-	if c.mariaDB, err = auth.NewMySQLCredential(password, mysqlMethod(a, config.MariaDB)); err != nil && !errors.Is(err, auth.ErrSHA1Disabled) {
+	if c.mariaDB, err = auth.NewMySQLCredential(password, mysqlMethod(a, config.MariaDB), others...); err != nil && !errors.Is(err, auth.ErrSHA1Disabled) {
 		return c, err
 	}
 	return c, nil
@@ -26,10 +26,16 @@ func newMySQLCredentials(a config.Auth, password string) (c mysqlCredentials, er
 
 // mysqlMethod is how a user logs in at endpoints of the engine.
 func mysqlMethod(a config.Auth, engine config.Engine) auth.MySQLMethod {
+	native := engine == config.MariaDB && a.ClientPasswordAuthType != config.MySQLCachingSHA2 ||
+		a.ClientPasswordAuthType == config.MySQLNative
 	switch {
-	case a.ClientPasswordAuthType == config.MySQLCachingSHA2:
-		return auth.MySQLCachingSHA2
-	case a.ClientPasswordAuthType == config.MySQLNative, engine == config.MariaDB:
+	case a.IAMAuth == config.IAMRequired:
+		return auth.MySQLToken
+	case a.IAMAuth == config.IAMEnabled && native:
+		return auth.MySQLNativeOrToken
+	case a.IAMAuth == config.IAMEnabled:
+		return auth.MySQLCachingSHA2OrToken
+	case native:
 		return auth.MySQLNative
 	}
 	return auth.MySQLCachingSHA2
@@ -56,18 +62,19 @@ func (u mysqlUsers) LookupMySQL(user string) (auth.MySQLCredential, bool) {
 
 // usualMySQLMethod is how most users log in.
 func (u mysqlUsers) usualMySQLMethod() auth.MySQLMethod {
-	native, others := 0, 0
+	count := map[auth.MySQLMethod]int{}
 	for _, k := range *u.known.Load() {
-		if mysqlMethod(k.conf, u.engine) == auth.MySQLNative {
-			native++
-		} else {
-			others++
+		count[mysqlMethod(k.conf, u.engine)]++
+	}
+	usual := mysqlMethod(config.Auth{}, u.engine)
+	for _, m := range []auth.MySQLMethod{
+		auth.MySQLCachingSHA2, auth.MySQLNative, auth.MySQLToken, auth.MySQLCachingSHA2OrToken, auth.MySQLNativeOrToken,
+	} {
+		if count[m] > count[usual] {
+			usual = m
 		}
 	}
-	if native > others || native == others && u.engine == config.MariaDB {
-		return auth.MySQLNative
-	}
-	return auth.MySQLCachingSHA2
+	return usual
 }
 
 // anyUser gives a user whose password is known; "" if there is none.

@@ -17,6 +17,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/rdsproxy/rdsproxy/internal/daemon"
 	"github.com/rdsproxy/rdsproxy/pkg/config"
 	"github.com/rdsproxy/rdsproxy/pkg/secret"
 )
@@ -46,7 +47,17 @@ func Check(ctx context.Context, c *config.Config, secrets secret.Store, now time
 		}
 	}
 	for i, a := range c.Auth {
-		r.secret(ctx, fmt.Sprintf("auth[%d]", i), a, secrets)
+		if a.Secret != "" {
+			r.secret(ctx, fmt.Sprintf("auth[%d]", i), a, secrets)
+		}
+	}
+	for i, k := range c.IAM.OwnKeys {
+		if _, err := secrets.Get(ctx, k.Secret); err != nil {
+			r.problem(fmt.Sprintf("iam.own_keys[%d].secret", i), err.Error(), `put {"AccessKeyId": "...", "SecretAccessKey": "..."} there`)
+		}
+	}
+	if _, err := daemon.NewGate(c.IAM, secrets, nil); err != nil {
+		r.problem("", err.Error(), "see docs/authentication.md")
 	}
 	return r
 }
@@ -121,6 +132,9 @@ func (r *Report) secret(ctx context.Context, path string, a config.Auth, secrets
 	c, err := secrets.Get(ctx, a.Secret)
 	if err != nil {
 		do := "put a file with username and password there"
+		if secret.InSecretsManager(a.Secret) {
+			do = "look at the secret, and at what the proxy's credentials may read"
+		}
 		if errors.Is(err, secret.ErrMalformed) {
 			do = `write it like {"username": "...", "password": "..."}`
 		}

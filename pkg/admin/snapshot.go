@@ -126,6 +126,8 @@ type Target struct {
 	Available bool   `json:"available"`
 	State     string `json:"state"`
 	Reason    string `json:"reason,omitempty"`
+	// Description says more of the reason, such as the name of the secret that is missing.
+	Description string `json:"description,omitempty"`
 
 	// Connections are open now. Of these, Borrowed are with a client, and of those, InTransaction are inside of a
 	// transaction, and Pinned, by the reason that pinned it first, belong to one session. Dedicated ones never return to a

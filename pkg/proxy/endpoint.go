@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/rdsproxy/rdsproxy/pkg/auth"
+	"github.com/rdsproxy/rdsproxy/pkg/iam"
 	"github.com/rdsproxy/rdsproxy/pkg/netloop"
 	"github.com/rdsproxy/rdsproxy/pkg/proxy/mylogin"
 	"github.com/rdsproxy/rdsproxy/pkg/proxy/pglogin"
@@ -37,7 +38,11 @@ type EndpointOptions struct {
 	UnknownMethod func() auth.Method
 	MySQL         MySQLEndpoint
 	TLS           func() *tls.Config // nil: no TLS
-	KeepAlive     KeepAlive
+	// IAM checks tokens, and Names are the addresses that they may be for. It is
+	// asked for each client; nil, from either, is that no token is taken.
+	IAM       func() *iam.Gate
+	Names     []iam.Address
+	KeepAlive KeepAlive
 }
 
 // Endpoint is a listener whose clients are served by one target group.
@@ -67,13 +72,13 @@ const (
 
 func setupFailures() *reasonCounts {
 	known := []string{failedAddress, failedUnauthenticated, failedClients, failedDraining, failedPanic}
-	for r := mylogin.Disconnected; r <= mylogin.UnknownUser; r++ {
+	for r := mylogin.Disconnected; r <= mylogin.TokenRefused; r++ {
 		known = append(known, r.String())
 	}
-	for r := pglogin.Disconnected; r <= pglogin.BadOptions; r++ {
+	for r := pglogin.Disconnected; r <= pglogin.TokenRefused; r++ {
 		known = append(known, r.String())
 	}
-	return newReasonCounts(known...)
+	return newReasonCounts(append(known, tokenFailures()...)...)
 }
 
 // AddEndpoint begins to accept clients.
@@ -212,6 +217,10 @@ func (e *Endpoint) connected(t *netloop.Transport, c *client, user, database str
 
 // failureOf is why a login has failed.
 func failureOf(err error) string {
+	// Who is not known fails for that, whatever the token.
+	if r := iam.ReasonOf(err); r != 0 && !errors.Is(err, auth.ErrUnknownUser) {
+		return tokenFailure(r)
+	}
 	if e, ok := errors.AsType[*pglogin.Error](err); ok {
 		return e.Reason.String()
 	}

@@ -30,6 +30,8 @@ type engine interface {
 	// one of the way to it, and whether trying again is useless until somebody
 	// has changed something.
 	refusal(err error) (own, permanent bool)
+	// deniesLogin tells whether the database refused the user or the password.
+	deniesLogin(err error) bool
 	// greet lets a client log in. It returns a nil visitor if there is nothing
 	// more to do. The error is told apart by failureOf.
 	greet(ctx context.Context, e *Endpoint, t *netloop.Transport, o *EndpointOptions, s *Settings) (visitor, error)

@@ -25,6 +25,7 @@ import (
 	"github.com/rdsproxy/rdsproxy/pkg/auth"
 	"github.com/rdsproxy/rdsproxy/pkg/netloop"
 	"github.com/rdsproxy/rdsproxy/pkg/proxy"
+	"github.com/rdsproxy/rdsproxy/pkg/secret"
 	"github.com/rdsproxy/rdsproxy/pkg/target"
 )
 
@@ -110,7 +111,7 @@ func newScene(tb testing.TB, p plan) *scene {
 	s.target = proxy.TargetOptions{
 		Name: "main", MaxConnectionsPercent: 100, MaxIdlePercent: 100, BorrowTimeout: patience,
 		ConnectTimeout: patience, MaxStatements: 100, IdleTimeout: time.Hour,
-		Passwords: func(context.Context, string) (string, error) { return *s.password.Load(), nil },
+		Credentials: onePassword(func(context.Context, string) (string, error) { return *s.password.Load(), nil }),
 		Dialer: target.NewDialer(target.Options{
 			Host: host, Port: n, TLSMode: target.TLSDisable, ConnectTimeout: patience,
 			Wrap: func(nc net.Conn) net.Conn { return netloop.NewTransport(nc) },
@@ -323,3 +324,17 @@ func (s *scene) await(what string, done <-chan error) error {
 		return nil
 	}
 }
+
+// onePassword is a proxy.Credentials of a function that knows one password.
+type onePassword func(ctx context.Context, user string) (string, error)
+
+func (f onePassword) Get(ctx context.Context, user string) (secret.Credential, error) {
+	p, err := f(ctx, user)
+	return secret.Credential{Username: user, Password: secret.NewPassword(p)}, err
+}
+
+func (onePassword) Refused(context.Context, string, secret.Credential) ([]secret.Credential, error) {
+	return nil, secret.ErrNoOther
+}
+
+func (onePassword) Accepted(string, secret.Credential) {}

@@ -61,7 +61,12 @@ func (c *myClient) ToClient(p []byte) {
 // Salt implements mysession.Host.
 func (c *myClient) Salt(user string) (plugin string, salt []byte) {
 	salted := auth.NewSalt()
-	return c.credential(user).Method().Plugin(), salted[:]
+	plugin = c.credential(user).Method().Plugin()
+	if plugin == auth.PluginCleartext {
+		// A token cannot be checked here, and nobody is to send one without TLS.
+		plugin = auth.PluginCachingSHA2
+	}
+	return plugin, salted[:]
 }
 
 // credential is what a login of user is checked against, whether there is such a

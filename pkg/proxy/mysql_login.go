@@ -28,7 +28,7 @@ func (mysql) greet(ctx context.Context, e *Endpoint, t *netloop.Transport, o *En
 	id := e.proxy.cancels.reserve()
 	l, err := mylogin.Serve(ctx, t, &mylogin.Config{
 		TLS: o.TLS, RequireTLS: s.RequireTLS, Users: o.MySQL.Users, UnknownMethod: o.MySQL.UnknownMethod(),
-		Greeting: o.Target.greeting(ctx, o), ThreadID: id, Key: o.MySQL.Key,
+		Greeting: o.Target.greeting(ctx, o), ThreadID: id, Key: o.MySQL.Key, Tokens: e.tokens(t, o),
 	})
 	if err != nil {
 		e.proxy.cancels.remove(id)
@@ -48,8 +48,8 @@ func (t *TargetGroup) greeting(ctx context.Context, o *EndpointOptions) mylogin.
 		ctx, stop := context.WithTimeout(ctx, greetingLimit)
 		defer stop()
 		opts := t.opts.Load()
-		if password, err := opts.Passwords(ctx, user); err == nil {
-			if err := t.learn(ctx, opts, pool.Key{User: user}, password); err != nil {
+		if c, err := opts.Credentials.Get(ctx, user); err == nil {
+			if err := t.learn(ctx, opts, pool.Key{User: user}, c.Password.Reveal()); err != nil {
 				t.log.Warn("The database could not be asked what it is.", zap.Error(err))
 			}
 			known = t.knownFacts()

@@ -81,6 +81,11 @@ func (postgres) refusal(err error) (own, permanent bool) {
 	return own, target.Permanent(err)
 }
 
+func (postgres) deniesLogin(err error) bool {
+	e, ok := target.ServerError(err)
+	return ok && (e.Code == wire.CodeInvalidPassword || e.Code == wire.CodeInvalidAuthorization)
+}
+
 // clientError is what a client is told when it gets no connection.
 func (postgres) clientError(err error) *wire.Error {
 	if none, ok := errors.AsType[*noCredentialsError](err); ok {

@@ -53,7 +53,9 @@ var shutdownError = wire.Fatal(wire.CodeAdminShutdown, "terminating connection d
 type pgVisitor struct{ *pglogin.Login }
 
 func (postgres) greet(ctx context.Context, e *Endpoint, t *netloop.Transport, o *EndpointOptions, s *Settings) (visitor, error) {
-	l, err := pglogin.Serve(ctx, t, &pglogin.Config{TLS: o.TLS, RequireTLS: s.RequireTLS, Users: o.Users, UnknownMethod: o.UnknownMethod()})
+	l, err := pglogin.Serve(ctx, t, &pglogin.Config{
+		TLS: o.TLS, RequireTLS: s.RequireTLS, Users: o.Users, UnknownMethod: o.UnknownMethod(), Tokens: e.tokens(t, o),
+	})
 	if err != nil {
 		return nil, err
 	}

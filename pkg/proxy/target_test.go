@@ -86,13 +86,13 @@ func TestNoCredentials(t *testing.T) {
 	var missing atomic.Bool
 	missing.Store(true)
 	s := newScene(t, plan{target: func(o *proxy.TargetOptions) {
-		had := o.Passwords
-		o.Passwords = func(ctx context.Context, user string) (string, error) {
+		had := o.Credentials.(onePassword)
+		o.Credentials = onePassword(func(ctx context.Context, user string) (string, error) {
 			if missing.Load() {
 				return "", errors.New("the secret is not there")
 			}
 			return had(ctx, user)
-		}
+		})
 	}})
 	begun := time.Now()
 	_, err := s.tryClient("app")

@@ -24,9 +24,6 @@ import (
 // cancelLimit bounds the delivery of one cancel request.
 const cancelLimit = 10 * time.Second
 
-// Passwords gives the password with which the proxy logs in as user.
-type Passwords func(ctx context.Context, user string) (string, error)
-
 // TargetOptions are the settings of a target group. All of them may change
 // while it is in use.
 type TargetOptions struct {
@@ -47,7 +44,7 @@ type TargetOptions struct {
 	ConnectTimeout           time.Duration
 	MaxLifetime, IdleTimeout time.Duration
 	MaxStatements            int
-	Passwords                Passwords
+	Credentials              Credentials
 	// TLS: connections are opened with TLS, or it is at least tried.
 	TLS bool
 	// InitQuery: connections are set up by an init query.
@@ -88,6 +85,9 @@ type TargetGroup struct {
 	facts *facts
 	fresh bool
 
+	// logins is what became of the proxy's logins, by user; see rotating.
+	logins map[string]loginState
+
 	ticking sync.Mutex
 	tick    *time.Timer // nil once stopped
 
@@ -113,6 +113,7 @@ func newTargetGroup(p *Proxy, o TargetOptions, index int) *TargetGroup {
 		proxy: p, name: o.Name, index: index, log: p.log.With(zap.String("target_group", o.Name)),
 		failed: newReasonCounts(failedNoCredentials, failedRefused, failedTimeout, failedUnreachable),
 		shared: make(map[pool.Key]weak.Pointer[poolShared]),
+		logins: make(map[string]loginState),
 	}
 	t.engine = engineFor(&o)
 	t.eras = newEras(p.mayDial)
@@ -122,6 +123,9 @@ func newTargetGroup(p *Proxy, o TargetOptions, index int) *TargetGroup {
 	t.arm()
 	return t
 }
+
+// Name is that of the options it was made with.
+func (t *TargetGroup) Name() string { return t.name }
 
 // poolOptions computes the limits. Until the database has told its
 // max_connections, one connection is opened to ask.
@@ -303,8 +307,8 @@ func (t *TargetGroup) dial(d *pool.DialAttempt) {
 			t.log.Warn("A database connection could not be opened.",
 				zap.String("user", key.User), zap.String("database", key.Database), zap.Error(err))
 		}
-		permanent := t.isPermanent(err)
-		if !permanent {
+		permanent := t.isPermanent(key.User, err)
+		if !permanent && !t.engine.deniesLogin(err) {
 			t.doubtFacts()
 		}
 		t.carryOutAll(t.group.Dialed(d, nil, err, permanent, t.proxy.now(), nil))
@@ -346,19 +350,15 @@ func (t *TargetGroup) open(ctx context.Context, o *TargetOptions, key pool.Key, 
 		}
 	}()
 	t.requests[o.tls()].Add(1)
-	password, err := o.Passwords(ctx, key.User)
-	if err != nil {
-		return link{}, &noCredentialsError{key.User, err}
-	}
-	if err := t.learn(ctx, o, key, password); err != nil {
-		return link{}, err
-	}
-	return t.engine.dial(ctx, o, key, password, d)
+	return t.logIn(ctx, o, key, d)
 }
 
 // isPermanent tells whether trying again is useless until somebody has changed
 // something.
-func (t *TargetGroup) isPermanent(err error) bool {
+func (t *TargetGroup) isPermanent(user string, err error) bool {
+	if t.engine.deniesLogin(err) && t.rotating(user) {
+		return false
+	}
 	_, none := errors.AsType[*noCredentialsError](err)
 	_, permanent := t.engine.refusal(err)
 	return none || permanent
