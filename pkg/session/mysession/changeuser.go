@@ -37,7 +37,7 @@ func (s *Session) letGo() {
 	if s.srv == nil {
 		return
 	}
-	reuse := !s.srv.inTransaction() && s.pins&^momentary == 0 && s.srv.cancels == 0 && !s.srv.doubt &&
+	reuse := !s.srv.inTransaction() && !s.srv.unsure && s.pins&^momentary == 0 && s.srv.cancels == 0 && !s.srv.doubt &&
 		!s.srv.idChanged && !s.srv.askVariables
 	s.unpin(s.pins)
 	s.release(reuse)

@@ -104,8 +104,7 @@ func (s *Session) gone(detail string, release bool) {
 	if s.state != leaving && s.state != closed {
 		s.host.Note(session.EventServerLost, detail)
 	}
-	if s.taking && s.state == active && s.welcomed && !s.body.open() {
-		// Nothing of the client's was sent, and it has nothing there.
+	if s.state == active && s.welcomed && s.nothingSent() {
 		s.taking = false
 		s.srv, s.state = nil, idle
 		if release {
@@ -119,6 +118,26 @@ func (s *Session) gone(detail string, release bool) {
 		s.srv = nil
 	}
 	s.abandon()
+}
+
+// nothingSent tells whether nothing of the client's command has been sent on this
+// connection, and it has nothing else there.
+func (s *Session) nothingSent() bool {
+	if s.body.open() {
+		return false
+	}
+	if s.taking {
+		return true
+	}
+	srv := s.srv
+	if srv.inTransaction() || srv.unsure || s.pins != 0 || srv.idle() {
+		return false
+	}
+	switch srv.x.why {
+	case forSettings, forSchema, forOption, forPrepare, forSetLastID, forDiagnostics:
+		return !srv.idChanged && !srv.askVariables
+	}
+	return false
 }
 
 // say tells the client why its session ends, if that can be said now: in place of

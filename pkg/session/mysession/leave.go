@@ -144,7 +144,7 @@ func (s *Session) clean() {
 	}
 	switch {
 	case srv.doubt || s.cleaning == cleanDone:
-	case srv.inTransaction() && s.pins&^momentary == 0:
+	case (srv.inTransaction() || srv.unsure) && s.pins&^momentary == 0:
 		s.own(forRollback, shapeOK, wire.AppendQuery(srv.scratch[:0], srv.caps, "ROLLBACK"))
 		return
 	case s.pins&^momentary != 0 || srv.askVariables:

@@ -174,7 +174,7 @@ func (s *Session) sendOK(seq byte, ok wire.OK, eof bool) {
 func (s *Session) note(ok wire.OK) bool {
 	srv := s.srv
 	x := &srv.x
-	srv.status = ok.Status
+	srv.status, srv.unsure = ok.Status, false
 	x.warnings = x.warnings || ok.Warnings > 0
 	if !s.serverTracks(ok.Track) {
 		x.seq--
@@ -208,6 +208,7 @@ func (s *Session) serverError(msg []byte) {
 	if x.why == forClient {
 		x.affected = -1
 		srv.status &^= wire.StatusMoreResults
+		srv.unsure = srv.unsure || x.shape == shapeResult
 	}
 	if lastWords(code) {
 		s.lost(msg)

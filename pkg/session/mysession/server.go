@@ -26,6 +26,9 @@ type Server struct {
 	x exchange
 	// status is that of the last packet that had one.
 	status wire.Status
+	// unsure: the last reply was an error, which tells no status. What failed may
+	// have begun a transaction.
+	unsure bool
 	// prepared is what the proxy prepared here.
 	prepared preparedSet
 	// applied are the settings in force.

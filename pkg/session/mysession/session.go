@@ -268,7 +268,7 @@ func (s *Session) settle() {
 	if s.state != active || s.taking || s.body.open() {
 		return
 	}
-	if srv.inTransaction() || s.pins != 0 || srv.cancels > 0 {
+	if srv.inTransaction() || srv.unsure || s.pins != 0 || srv.cancels > 0 {
 		if s.draining && !srv.inTransaction() && srv.cancels == 0 {
 			s.terminate(shutdownError)
 			return

@@ -335,7 +335,7 @@ func (c *fakeClient) Release(reuse bool) {
 	}
 	c.conn, d.borrower = nil, nil
 	srv := d.server
-	if reuse && (!srv.idle() || srv.inTransaction() || srv.cancels != 0 || srv.doubt || len(d.inbox) > 0 && c.w.strict) {
+	if reuse && (!srv.idle() || srv.inTransaction() || srv.unsure || srv.cancels != 0 || srv.doubt || len(d.inbox) > 0 && c.w.strict) {
 		c.w.fail("%s releases a connection that is not free: stage %d, status %#x, cancels %d", c.name, srv.x.stage, srv.status, srv.cancels)
 	}
 	verb := "releases"
