@@ -29,8 +29,8 @@ func execute(ctx context.Context, args []string, s streams, environ []string) in
 	return exitCode(err)
 }
 
-const about = `rdsproxy stands between many database clients and one PostgreSQL database, and
-lets them share a few database connections, as Amazon RDS Proxy does.
+const about = `rdsproxy stands between many database clients and a PostgreSQL, MySQL or MariaDB
+database, and lets them share a few database connections, as Amazon RDS Proxy does.
 
 To start, write two files:
 
@@ -67,7 +67,7 @@ func newRoot(s streams, environ []string) *cobra.Command {
 	root.SetOut(s.out)
 	root.SetErr(s.err)
 	root.SetFlagErrorFunc(usage)
-	root.AddCommand(newRun(s, environ), newCheck(s, environ), newToken(s), newVersion(s))
+	root.AddCommand(newRun(s, environ), newCheck(s, environ), newToken(s), newPause(s), newResume(s), newVersion(s))
 	return root
 }
 

@@ -24,6 +24,7 @@ const index = `rdsproxy
 /readyz          clients may be sent here; ?verbose for the reasons
 /metrics         for Prometheus
 /status          the state as JSON
+/pause /resume   POST ?target_group=NAME: clients wait while the database is switched over
 `
 
 func newHandler(o Options, errorLog *stdlog.Logger) http.Handler {
@@ -35,6 +36,9 @@ func newHandler(o Options, errorLog *stdlog.Logger) http.Handler {
 	})
 	mux.Handle("GET /metrics", metricsHandler(o.Source, errorLog))
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, index) })
+	if c, ok := o.Source.(Controller); ok {
+		addControl(mux, c)
+	}
 	if o.Pprof {
 		mux.Handle("GET /debug/pprof/", unhurried(http.HandlerFunc(pprof.Index)))
 		mux.Handle("GET /debug/pprof/cmdline", http.HandlerFunc(pprof.Cmdline))
