@@ -62,8 +62,18 @@ type side struct {
 
 // pool is what a process has towards the database.
 type pool struct {
-	size   int
+	size   int  // connections at most
 	secure bool // see rig.Setup
+	peer   int  // size of the peer's, if not 0
+}
+
+// own is the pool for this side.
+func (s *side) own(p pool) pool {
+	if s.label == "peer" && p.peer > 0 {
+		p.size = p.peer
+	}
+	p.peer = 0
+	return p
 }
 
 // users are the database users that the experiments need: one for each process that runs at a time, so that the database can tell whose
@@ -75,7 +85,7 @@ func users(experiments []experiment) []string {
 		s := &side{label: label}
 		names := []string{s.freshUser()}
 		for _, e := range experiments {
-			names = append(names, s.user(e.poolOf(s)))
+			names = append(names, s.user(e.pool))
 		}
 		for _, name := range names {
 			if !seen[name] {
@@ -90,6 +100,7 @@ func users(experiments []experiment) []string {
 func (s *side) freshUser() string { return s.label + "_fresh" }
 
 func (s *side) user(p pool) string {
+	p = s.own(p)
 	name := fmt.Sprintf("%s_pool%d", s.label, p.size)
 	if p.secure {
 		name += "_tls"
@@ -100,6 +111,7 @@ func (s *side) user(p pool) string {
 // shared gives the side's process with such a pool. It is started at the first call and lives until stop, or, where only one may run, until
 // another one is asked for; one that has died is replaced (the measurement in which it died has failed, the others need not).
 func (s *side) shared(ctx context.Context, p pool) (*rig.Instance, error) {
+	p = s.own(p)
 	if i := s.running[p]; i != nil {
 		if i.Failed() == nil {
 			return i, nil
@@ -132,7 +144,7 @@ func (s *side) fresh(ctx context.Context, p pool) (*rig.Instance, error) {
 			return nil, err
 		}
 	}
-	return s.start(ctx, s.freshUser(), p)
+	return s.start(ctx, s.freshUser(), s.own(p))
 }
 
 func (s *side) start(ctx context.Context, user string, p pool) (*rig.Instance, error) {

@@ -201,7 +201,7 @@ func TestQuickKeepsWhatWasGiven(t *testing.T) {
 }
 
 func TestUsers(t *testing.T) {
-	got := users([]experiment{{pool: pool{size: 20}}, {pool: pool{size: 10}, peer: 400}, {pool: pool{size: 20, secure: true}}, {pool: pool{size: 20}}})
+	got := users([]experiment{{pool: pool{size: 20}}, {pool: pool{size: 10, peer: 400}}, {pool: pool{size: 20, secure: true}}, {pool: pool{size: 20}}})
 	want := []string{
 		"ours_fresh", "ours_pool20", "ours_pool10", "ours_pool20_tls",
 		"peer_fresh", "peer_pool20", "peer_pool400", "peer_pool20_tls",

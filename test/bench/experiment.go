@@ -24,22 +24,12 @@ type experiment struct {
 	engine  engine
 	metrics []metric
 	pool    pool
-	peer    int // database connections that the peer may have instead, if not 0
 	rounds  int
 	measure func(ctx context.Context, s *side) ([]float64, error)
 	// direct, if set, gives the first of the values without a pooler; what either side has of it is the last metric.
 	direct   func(ctx context.Context, s *side) (float64, error)
 	load     *load // set if it is a load, which can be profiled
 	estimate time.Duration
-}
-
-// poolOf is the pool that the experiment wants of a side.
-func (e experiment) poolOf(s *side) pool {
-	p := e.pool
-	if e.peer > 0 && s.label == "peer" {
-		p.size = e.peer
-	}
-	return p
 }
 
 // load is what can be run against a process for any time: warm, left out of the result, and then measured.
@@ -101,7 +91,7 @@ func (p plan) pgbench(name string, size int, l rig.Load) experiment {
 }
 
 func (p plan) throughput(name string, size pool, l load) experiment {
-	e := experiment{
+	return experiment{
 		name: name, pool: size, rounds: p.rounds, load: &l,
 		estimate: 2 * (p.warm + p.load + 400*time.Millisecond + time.Duration(l.clients)*2*time.Millisecond),
 		metrics: []metric{
@@ -111,19 +101,18 @@ func (p plan) throughput(name string, size pool, l load) experiment {
 			{"cpu_per_query", report.UnitMicros},
 			{"switches_per_query", report.UnitPerQuery},
 		},
+		measure: func(ctx context.Context, s *side) ([]float64, error) {
+			i, err := s.shared(ctx, size)
+			if err != nil {
+				return nil, err
+			}
+			t, err := l.through(ctx, s, i, p.warm, p.load)
+			if err != nil {
+				return nil, err
+			}
+			return []float64{t.PerSecond, micros(t.P50), micros(t.P99), micros(t.CPUPerQuery), t.SwitchesPerQuery}, s.within(ctx, i)
+		},
 	}
-	e.measure = func(ctx context.Context, s *side) ([]float64, error) {
-		i, err := s.shared(ctx, e.poolOf(s))
-		if err != nil {
-			return nil, err
-		}
-		t, err := l.through(ctx, s, i, p.warm, p.load)
-		if err != nil {
-			return nil, err
-		}
-		return []float64{t.PerSecond, micros(t.P50), micros(t.P99), micros(t.CPUPerQuery), t.SwitchesPerQuery}, s.within(ctx, i)
-	}
-	return e
 }
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

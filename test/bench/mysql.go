@@ -26,15 +26,14 @@ func (p plan) mysql() []experiment {
 		out = append(out, p.withDirect(fmt.Sprintf("mysql.point_select.c%d", clients), plain, rig.MySQLLoad{Clients: clients}))
 	}
 	out = append(out, p.sysbench("mysql.read_write.c100", plain, rig.MySQLLoad{Work: myload.ReadWrite, Clients: 100}), p.login("mysql.login.caching_sha2", plain, false))
-	// The processes with another pool come one after the other, because MySQL Router runs one at a time.
-	unbound := p.sysbench("mysql.point_select_unbound.c100", plain, rig.MySQLLoad{Clients: 100})
-	unbound.peer = rig.MySQLMaxConnections
-	out = append(out, unbound)
-	for _, clients := range []int{100, 300} {
-		e := p.sysbench(fmt.Sprintf("mysql.point_select_prepared.c%d", clients), plain, rig.MySQLLoad{Work: myload.Prepared, Clients: clients})
-		e.peer = rig.MySQLMaxConnections
-		out = append(out, e)
-	}
+	// MySQL Router keeps a database connection for each client that has prepared a statement, so there it may have as many as it likes; with 20 of
+	// them it serves 20 clients. Its processes come one after the other, because only one may run at a time.
+	unbound := pool{size: mysqlPool, peer: rig.MySQLMaxConnections}
+	out = append(out,
+		p.sysbench("mysql.point_select_unbound.c100", unbound, rig.MySQLLoad{Clients: 100}),
+		p.sysbench("mysql.point_select_prepared.c100", unbound, rig.MySQLLoad{Work: myload.Prepared, Clients: 100}),
+		p.sysbench("mysql.point_select_prepared.c300", unbound, rig.MySQLLoad{Work: myload.Prepared, Clients: 300}),
+	)
 	for _, clients := range []int{32, 100} {
 		out = append(out, p.withDirect(fmt.Sprintf("mysql.point_select_tls.c%d", clients), secure, rig.MySQLLoad{Clients: clients, TLS: true}))
 	}

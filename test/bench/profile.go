@@ -31,7 +31,7 @@ func (c *contest) profile(ctx context.Context, dir string, look time.Duration, e
 			continue
 		}
 		for _, s := range []*side{c.ours, c.peer} {
-			i, err := s.shared(ctx, e.poolOf(s))
+			i, err := s.shared(ctx, e.pool)
 			if err == nil {
 				err = s.profile(ctx, filepath.Join(dir, e.name+"."+s.label), look, i, *e.load)
 			}
