@@ -174,25 +174,21 @@ func (c Credential) CheckCleartext(password []byte) error {
 	return k.verdict(k.match(func(p *proof) bool { return hmac.Equal(given[:], p.digest[:]) }) != nil)
 }
 
-// VerdictOfToken turns what became of the check of a token into the outcome: a user who is not known has no token that
-// is right. The error wraps err if there is one, and ErrUnknownUser or ErrWrongPassword.
+// VerdictOfToken turns what became of the check of a token into the outcome. For a user who takes tokens that is err; any
+// other has none that is right, and gets ErrUnknownUser, with err behind it if there is one.
 func (c Credential) VerdictOfToken(err error) error {
 	takes := c.Method() == Token || c.Method() == TokenOrPassword
 	return verdictOfToken(takes && c.get().known, err)
 }
 
 func verdictOfToken(known bool, err error) error {
-	verdict := ErrUnknownUser
-	if known {
-		if err == nil {
-			return nil
-		}
-		verdict = ErrWrongPassword
+	switch {
+	case known:
+		return err
+	case err == nil:
+		return ErrUnknownUser
 	}
-	if err == nil {
-		return verdict
-	}
-	return fmt.Errorf("%w: %w", verdict, err)
+	return fmt.Errorf("%w: %w", ErrUnknownUser, err)
 }
 
 // verdict turns the result of a comparison into the outcome.

@@ -223,8 +223,7 @@ func (k *mysqlKeys) verdict(equal bool) error {
 	return nil
 }
 
-// VerdictOfToken turns what became of the check of a token into what Verify would say: a user who is not known has no
-// token that is right.
+// VerdictOfToken turns what became of the check of a token into the outcome, as that of Credential does.
 func (c MySQLCredential) VerdictOfToken(err error) error {
 	return verdictOfToken(c.Method().TakesToken() && c.get().known, err)
 }

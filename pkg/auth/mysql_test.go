@@ -175,7 +175,7 @@ func TestMySQLToken(t *testing.T) {
 		}
 	}
 	cause := errors.New("expired")
-	if err := c.VerdictOfToken(cause); !errors.Is(err, cause) || !errors.Is(err, auth.ErrWrongPassword) {
+	if err := c.VerdictOfToken(cause); !errors.Is(err, cause) || errors.Is(err, auth.ErrUnknownUser) {
 		t.Error(err)
 	}
 	if err := c.VerdictOfToken(nil); err != nil {

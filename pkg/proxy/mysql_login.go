@@ -26,14 +26,16 @@ type myVisitor struct {
 
 func (mysql) greet(ctx context.Context, e *Endpoint, t *netloop.Transport, o *EndpointOptions, s *Settings) (visitor, error) {
 	id := e.proxy.cancels.reserve()
+	tokens := e.tokens(t, o)
 	l, err := mylogin.Serve(ctx, t, &mylogin.Config{
 		TLS: o.TLS, RequireTLS: s.RequireTLS, Users: o.MySQL.Users, UnknownMethod: o.MySQL.UnknownMethod(),
-		Greeting: o.Target.greeting(ctx, o), ThreadID: id, Key: o.MySQL.Key, Tokens: e.tokens(t, o),
+		Greeting: o.Target.greeting(ctx, o), ThreadID: id, Key: o.MySQL.Key, Tokens: tokens,
 	})
 	if err != nil {
 		e.proxy.cancels.remove(id)
 		return nil, err
 	}
+	e.report(tokens, l.User)
 	return &myVisitor{l, id, e.proxy}, nil
 }
 
@@ -75,7 +77,10 @@ func supposed(mariaDB bool) mylogin.Greeting {
 // offered are the capabilities that clients of a database with those of server are
 // offered.
 func offered(server mywire.Capabilities) mywire.Capabilities {
-	caps := server&(mywire.Always|mywire.ClassMask|mywire.ClientConnectWithDB) | mywire.ClientCompress
+	// With MariaDBCacheMetadata a server leaves out what its client has seen before,
+	// which another client of the same statement has not.
+	const kept = (mywire.Always | mywire.ClassMask | mywire.ClientConnectWithDB) &^ mywire.MariaDBCacheMetadata
+	caps := server&kept | mywire.ClientCompress
 	if !caps.Extended() {
 		caps |= mywire.ClientZstd
 	}

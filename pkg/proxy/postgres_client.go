@@ -53,8 +53,9 @@ var shutdownError = wire.Fatal(wire.CodeAdminShutdown, "terminating connection d
 type pgVisitor struct{ *pglogin.Login }
 
 func (postgres) greet(ctx context.Context, e *Endpoint, t *netloop.Transport, o *EndpointOptions, s *Settings) (visitor, error) {
+	tokens := e.tokens(t, o)
 	l, err := pglogin.Serve(ctx, t, &pglogin.Config{
-		TLS: o.TLS, RequireTLS: s.RequireTLS, Users: o.Users, UnknownMethod: o.UnknownMethod(), Tokens: e.tokens(t, o),
+		TLS: o.TLS, RequireTLS: s.RequireTLS, Users: o.Users, UnknownMethod: o.UnknownMethod(), Tokens: tokens,
 	})
 	if err != nil {
 		return nil, err
@@ -63,6 +64,7 @@ func (postgres) greet(ctx context.Context, e *Endpoint, t *netloop.Transport, o 
 		e.cancel(ctx, l)
 		return nil, nil
 	}
+	e.report(tokens, l.User)
 	return pgVisitor{l}, nil
 }
 

@@ -18,7 +18,8 @@ type tokens struct {
 	gate     *iam.Gate
 	endpoint []iam.Address
 	client   netip.Addr
-	log      *zap.Logger
+	// accepted is whose token was good.
+	accepted iam.Identity
 }
 
 // tokens is nil if none are taken.
@@ -30,7 +31,7 @@ func (e *Endpoint) tokens(nc net.Conn, o *EndpointOptions) *tokens {
 	if gate == nil {
 		return nil
 	}
-	return &tokens{gate: gate, endpoint: o.Names, client: remoteAddr(nc), log: e.log}
+	return &tokens{gate: gate, endpoint: o.Names, client: remoteAddr(nc)}
 }
 
 // Accepts implements pglogin.Tokens and mylogin.Tokens.
@@ -41,13 +42,18 @@ func (t *tokens) Verify(ctx context.Context, user string, token secret.Password)
 	if t == nil {
 		return &iam.Rejection{Reason: iam.Malformed, Detail: "tokens are not set up"}
 	}
-	id, err := t.gate.Verify(ctx, iam.Claim{User: user, Endpoint: t.endpoint, Token: token, Client: t.client, TLS: true})
-	if err != nil {
-		return err
+	var err error
+	t.accepted, err = t.gate.Verify(ctx, iam.Claim{User: user, Endpoint: t.endpoint, Token: token, Client: t.client, TLS: true})
+	return err
+}
+
+// report notes with whose token a client has logged in, if it was by token.
+func (e *Endpoint) report(t *tokens, user string) {
+	if t == nil || t.accepted == (iam.Identity{}) {
+		return
 	}
-	t.log.Info("An IAM token was accepted.", zap.Stringer("client", t.client), zap.String("user", user),
-		zap.String("method", id.Method), zap.String("principal", id.Principal), zap.Time("expires", id.Expires))
-	return nil
+	e.log.Info("An IAM token was accepted.", zap.Stringer("client", t.client), zap.String("user", user),
+		zap.String("method", t.accepted.Method), zap.String("principal", t.accepted.Principal), zap.Time("expires", t.accepted.Expires))
 }
 
 // tokenFailures are the reasons for which tokens are refused, as they are counted.
