@@ -37,7 +37,7 @@ import (
 type options struct {
 	plan
 	patience                               time.Duration
-	quick, selfCheck, noInstall            bool
+	quick, selfCheck                       bool
 	figures, out, from, plot, doc, profile string
 	rdsproxy, pgbouncer                    string
 }
@@ -75,7 +75,6 @@ func parseFlags() options {
 	flag.BoolVar(&o.selfCheck, "self-check", false, "put each peer in our place too, to see the spread of equal programs")
 	flag.StringVar(&o.rdsproxy, "rdsproxy", "", "use this `program` instead of building one")
 	flag.StringVar(&o.pgbouncer, "pgbouncer", "", "use this `program` instead of the newest PgBouncer")
-	flag.BoolVar(&o.noInstall, "no-install", false, "do not fetch the newest PgBouncer")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "bench: unexpected argument %q\n", flag.Arg(0))
@@ -278,7 +277,7 @@ func (b *bench) measure(
 
 // preparePostgres finds the peer for PostgreSQL, and starts one cluster for both sides.
 func (b *bench) preparePostgres(ctx context.Context, o options, c *contest, users []string, versions map[string]string) error {
-	peer, note, err := rig.FindPgBouncer(ctx, o.pgbouncer, !o.noInstall)
+	peer, note, err := rig.FindPgBouncer(ctx, o.pgbouncer)
 	if err != nil {
 		return err
 	}

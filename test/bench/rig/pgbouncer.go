@@ -87,18 +87,14 @@ log_connections = 0
 log_disconnections = 0
 `
 
-// FindPgBouncer looks for PgBouncer: at path if that is given, else that of Debian unstable, unless fetch is not set, else the one that the
-// machine has. note tells in a sentence why it is not the newest; it is empty if it is.
-func FindPgBouncer(ctx context.Context, path string, fetch bool) (p *PgBouncer, note string, err error) {
+// FindPgBouncer looks for PgBouncer: at path if that is given, else that of Debian unstable, else the one that the machine has. note tells in a sentence why it is not the newest; it is empty if it is.
+func FindPgBouncer(ctx context.Context, path string) (p *PgBouncer, note string, err error) {
 	if path != "" {
 		p, err = newPgBouncer(ctx, path)
 		return p, "", err
 	}
-	err = errors.New("fetching is switched off")
-	if fetch {
-		if p, err = newestPgBouncer(ctx); err == nil {
-			return p, "", nil
-		}
+	if p, err = newestPgBouncer(ctx); err == nil {
+		return p, "", nil
 	}
 	for _, path := range []string{"/usr/sbin/pgbouncer", "/usr/local/sbin/pgbouncer", "/usr/local/bin/pgbouncer", "/opt/homebrew/bin/pgbouncer"} {
 		if _, statErr := os.Stat(path); statErr != nil {
