@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"weak"
+
+	wire "github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
 )
 
 // Shared is what all sessions of one pool share. It is safe for concurrent use.
@@ -94,8 +96,8 @@ func (sh *Shared) forgetSettings(key string) {
 // collationSettings gives what a collation's number means for the variables; false
 // if that is not known yet.
 func (sh *Shared) collationSettings(n uint16) ([]Setting, bool) {
-	if n == 0 {
-		return nil, true
+	if wire.CollationName(n) == "" {
+		return nil, true // a server takes its default then
 	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()

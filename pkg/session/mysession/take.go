@@ -3,8 +3,6 @@
 package mysession
 
 import (
-	"strconv"
-
 	"github.com/rdsproxy/rdsproxy/pkg/sqlscan/myscan"
 	wire "github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
 )
@@ -144,17 +142,14 @@ var collationVariables = [...]string{
 	"character_set_client", "character_set_connection", "character_set_results", "collation_connection",
 }
 
-// collationSQL sets them as a login does. Servers take numbers of collations where
-// they take the names of character sets.
+// collationSQL sets them as a login does.
 func collationSQL(n uint16) []byte {
-	sql := []byte("SET ")
-	for i, name := range [...]string{"character_set_client", "character_set_results", "collation_connection"} {
-		if i > 0 {
-			sql = append(sql, ',')
-		}
-		sql = strconv.AppendUint(append(append(sql, name...), '='), uint64(n), 10)
-	}
-	return sql
+	name := wire.CollationName(n)
+	charset := wire.CharsetOf(name)
+	sql := append([]byte("SET character_set_client='"), charset...)
+	sql = append(append(sql, "',character_set_results='"...), charset...)
+	sql = append(append(sql, "',collation_connection='"...), name...)
+	return append(sql, '\'')
 }
 
 // refused tells whether a connection can be used further after it has refused the
