@@ -224,6 +224,43 @@ func TestSplice(t *testing.T) {
 	}
 }
 
+// TestEachPeerHasItsSection: values beside one program must not stand under the name of another.
+func TestEachPeerHasItsSection(t *testing.T) {
+	r := sample()
+	if text := r.markdown(); strings.Contains(text, "MySQL") {
+		t.Errorf("a section without figures:\n%s", text)
+	}
+	r.Figures = append(r.Figures,
+		Figure{Name: "mysql.point_select.c100.cpu_per_query", Unit: UnitMicros, Ours: 25, Peer: 100, PeerName: "Router 9", Ratio: 0.25, Rounds: 5},
+		Figure{Name: "mysql.point_select.c100.of_direct", Unit: UnitShare, Ours: 0.8, Peer: 0.4, PeerName: "Router 9", Ratio: 2, Rounds: 5},
+	)
+	pg, my, found := strings.Cut(r.markdown(), "### MySQL, beside Router 9\n")
+	if !found || !strings.Contains(pg, "### PostgreSQL, beside PgBouncer 1.26.1\n") || strings.Contains(pg, "mysql") || strings.Contains(my, "pg.") {
+		t.Errorf("sections:\n%s", r.markdown())
+	}
+	for _, want := range []string{
+		"| `mysql.point_select.c100.of_direct` | × direct | 0.80 | 0.40 | 2.00 |",
+		"![MySQL: CPU time of the proxy per query (shorter is better)](performance-mysql-cpu.svg)\n",
+	} {
+		if !strings.Contains(my, want) {
+			t.Errorf("the section lacks %q:\n%s", want, my)
+		}
+	}
+	if strings.Contains(my, "memory.svg") {
+		t.Errorf("a chart without figures:\n%s", my)
+	}
+	files := map[string]bool{}
+	for _, c := range Charts() {
+		if svg := r.SVG(c); svg != "" && strings.Contains(svg, "Router 9") != (c.Prefix == "mysql.") {
+			t.Errorf("%s shows another peer", c.File)
+		}
+		if files[c.File] {
+			t.Errorf("two charts in %s", c.File)
+		}
+		files[c.File] = true
+	}
+}
+
 func TestNumber(t *testing.T) {
 	for v, want := range map[float64]string{
 		0: "0.00", 0.25: "0.25", 9.994: "9.99", 12.34: "12.3", 123.4: "123", 1234.5: "1,235", 1234567: "1,234,567", -4321: "-4,321",

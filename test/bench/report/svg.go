@@ -5,29 +5,42 @@ package report
 import (
 	"encoding/xml"
 	"fmt"
+	"slices"
 	"strings"
 )
 
-// Chart says which figures one bar chart shows: those whose name ends in one of Suffixes, in the order of the report.
+// Chart says which figures one bar chart shows: those whose name begins with Prefix and ends in one of Suffixes, in the order of the report.
 type Chart struct {
 	File     string // file name, without a folder
 	Title    string
+	Prefix   string
 	Suffixes []string
 }
 
-// Charts are the pictures of docs/performance.md. Each shows one unit.
+// sections are the kinds of databases, each with a peer of its own: what the names of their figures begin with, what they are called, and what
+// stands in the names of their charts' files.
+var sections = []struct{ prefix, title, file string }{
+	{"pg.", "PostgreSQL", ""},
+	{"mysql.", "MySQL", "mysql-"},
+}
+
+// Charts are the pictures of docs/performance.md. Each shows one unit, beside one peer.
 func Charts() []Chart {
-	return []Chart{
-		{File: "performance-cpu.svg", Title: "CPU time of the proxy per query (shorter is better)", Suffixes: []string{".cpu_per_query"}},
-		{File: "performance-throughput.svg", Title: "Queries per second (longer is better)", Suffixes: []string{".throughput"}},
-		{File: "performance-memory.svg", Title: "Memory per idle client (shorter is better)", Suffixes: []string{".memory"}},
+	var out []Chart
+	for _, s := range sections {
+		out = append(out,
+			Chart{"performance-" + s.file + "cpu.svg", s.title + ": CPU time of the proxy per query (shorter is better)", s.prefix, []string{".cpu_per_query"}},
+			Chart{"performance-" + s.file + "throughput.svg", s.title + ": queries per second (longer is better)", s.prefix, []string{".throughput"}},
+			Chart{"performance-" + s.file + "memory.svg", s.title + ": memory per idle client (shorter is better)", s.prefix, []string{".memory"}},
+		)
 	}
+	return out
 }
 
 // Measures of the drawing, in pixels.
 const (
 	chartWidth  = 860
-	labelWidth  = 220
+	labelWidth  = 250
 	valueWidth  = 120
 	barHeight   = 13
 	rowHeight   = 2*barHeight + 12
@@ -69,7 +82,8 @@ func (r Report) SVG(c Chart) string {
 func (r Report) chosen(c Chart) []Figure {
 	var out []Figure
 	for _, f := range r.Figures {
-		if shortName(f.Name, c.Suffixes) != f.Name {
+		ends := func(suffix string) bool { return strings.HasSuffix(f.Name, suffix) }
+		if strings.HasPrefix(f.Name, c.Prefix) && slices.ContainsFunc(c.Suffixes, ends) {
 			out = append(out, f)
 		}
 	}

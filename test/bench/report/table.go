@@ -45,17 +45,30 @@ func (r Report) Splice(doc string) (string, error) {
 	return head + resultsBegin + r.markdown() + resultsEnd + foot, nil
 }
 
-// markdown is the table for a document, under a line that says where and when it was measured.
+// markdown is the results for a document, under a line that says where and when they were measured: for each kind of database the charts and a
+// table.
 func (r Report) markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\nMeasured on %s (%s; %.2g %% of it taken by other programs), with %s.\n\n",
 		r.day(), r.Machine, r.OthersPercent, r.programs())
-	b.WriteString("| Figure | Unit | rdsproxy | Peer | Ratio | Spread | Rounds |\n|---|---|---:|---:|---:|---|---:|\n")
-	for _, f := range r.Figures {
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %.2f | %s | %d |\n",
-			f.Name, f.Unit, number(f.Ours), number(f.Peer), f.Ratio, f.spread(), f.Rounds)
+	for _, s := range sections {
+		figures := r.chosen(Chart{Prefix: s.prefix, Suffixes: []string{""}})
+		if len(figures) == 0 {
+			continue
+		}
+		fmt.Fprintf(&b, "### %s, beside %s\n\n", s.title, figures[0].PeerName)
+		for _, c := range Charts() {
+			if c.Prefix == s.prefix && len(r.chosen(c)) > 0 {
+				fmt.Fprintf(&b, "![%s](%s)\n", c.Title, c.File)
+			}
+		}
+		b.WriteString("\n| Figure | Unit | rdsproxy | Peer | Ratio | Spread | Rounds |\n|---|---|---:|---:|---:|---|---:|\n")
+		for _, f := range figures {
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %.2f | %s | %d |\n",
+				f.Name, f.Unit, number(f.Ours), number(f.Peer), f.Ratio, f.spread(), f.Rounds)
+		}
+		b.WriteString("\n")
 	}
-	b.WriteString("\n")
 	return b.String()
 }
 
