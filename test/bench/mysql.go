@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -66,6 +67,11 @@ func (p plan) withDirect(name string, size pool, l rig.MySQLLoad) experiment {
 	e.estimate += e.estimate / 2
 	l.Warm, l.For = p.warm, p.load
 	e.direct = func(ctx context.Context, s *side) (float64, error) {
+		if s.alone { // a MySQL Router in our place, whose limit is not for the clients themselves
+			if err := errors.Join(s.stop(), s.backend.MySQL.Limit(ctx, rig.MySQLMaxConnections)); err != nil {
+				return 0, err
+			}
+		}
 		return l.Direct(ctx, s.backend.MySQL, s.user(size), s.backend.TLS)
 	}
 	return e

@@ -5,6 +5,7 @@
 package myload
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -66,7 +67,7 @@ func TestReplyInPieces(t *testing.T) {
 
 func TestReplyLeavesWhatFollows(t *testing.T) {
 	p := replies["OK"]
-	if n, ended, err := new(reply).read(append(p[:len(p):len(p)], "more"...)); n != len(p) || !ended || err != nil {
+	if n, ended, err := new(reply).read(append(slices.Clip(p), "more"...)); n != len(p) || !ended || err != nil {
 		t.Errorf("%d of %d bytes, %v, %v", n, len(p), ended, err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -107,7 +108,7 @@ func TestRunFails(t *testing.T) {
 	}{
 		"an error packet":     {answer: packets("\xff\x48\x04#HY000no tables"), want: "no tables"},
 		"a connection is cut": {err: errors.New("enough"), want: "cut off"},
-		"a reply and a half":  {answer: append(replies["OK"][:len(replies["OK"]):len(replies["OK"])], 1, 2), want: "behind its end"},
+		"a reply and a half":  {answer: append(slices.Clip(replies["OK"]), 1, 2), want: "behind its end"},
 		"what is not MySQL":   {answer: []byte("HTTP/1.1 400 Bad Request\r\n\r\n"), want: "packet"},
 	} {
 		clients, _ := answers(t, 3, func(n int, _ []byte) ([]byte, error) {
