@@ -94,7 +94,8 @@ func (t *TargetGroup) rotating(user string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.logins[user]
-	return s.worked && time.Since(s.refused) < rotationLimit
+	// Another login may have been good in the meantime.
+	return s.worked && (s.refused.IsZero() || time.Since(s.refused) < rotationLimit)
 }
 
 // IsNoCredentials tells whether a database connection could not be opened because

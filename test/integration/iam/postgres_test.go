@@ -128,9 +128,7 @@ func TestPostgresRefusals(t *testing.T) {
 		{"wrong password, no TLS", "either", "x", "sslmode=disable", wrong("either"), "wrong_password"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if len(tt.password) > 1 {
-				s.hide(tt.password[len(tt.password)/2:])
-			}
+			s.hideHalf(tt.password)
 			label := fmt.Sprintf("reason=%q", tt.reason)
 			before := s.daemon.Metric(t, setupFailed, label)
 			_, err := s.pgx(t, tt.user, tt.password, tt.params)

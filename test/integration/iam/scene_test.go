@@ -116,6 +116,13 @@ func (w *world) hide(secrets ...string) {
 	w.hidden = append(w.hidden, secrets...)
 }
 
+// hideHalf hides the end of what is long enough to be recognised.
+func (w *world) hideHalf(secret string) {
+	if len(secret) > 12 {
+		w.hide(secret[len(secret)/2:])
+	}
+}
+
 // iam is the section of the configuration that takes tokens of both keys.
 func (w *world) iam() daemonproc.Map {
 	policy := filepath.Join(w.dir, "policy.json")
