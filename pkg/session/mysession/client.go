@@ -182,6 +182,7 @@ func (s *Session) relay(c *command, sh shape) (int, bool) {
 func (s *Session) begin(c *command, sh shape) *exchange {
 	x := s.srv.begin(forClient, sh, 1)
 	x.command = wire.Command(c.p[wire.HeaderLen])
+	x.outcome = outcomeOfCommand(x.command)
 	s.work.Simple++
 	return x
 }

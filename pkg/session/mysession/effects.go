@@ -26,6 +26,8 @@ var pinning = [...]struct {
 	{myscan.EffectXA, session.PinXA},
 	{myscan.EffectCalcFoundRows, session.PinFoundRows},
 	{myscan.EffectSequence, session.PinSequence},
+	// A procedure may set a user variable or take a lock, of which no tracker tells.
+	{myscan.EffectCall, session.PinProcedure},
 	{myscan.EffectImmediate | myscan.EffectUnknown, session.PinUnknownStatement},
 }
 
@@ -52,6 +54,10 @@ func pinsOf(effects myscan.Effects) (p session.Pins) {
 func (s *Session) noteEffects(x *exchange, res *myscan.Result) {
 	effects := res.Effects
 	x.effects |= effects
+	x.outcome = outcomeOf(res)
+	if x.shape == shapePrepare {
+		x.outcome = outcomeNothing
+	}
 	if x.shape == shapePrepare {
 		// It is the executions that have them. But the values that stand for
 		// ROW_COUNT() and FOUND_ROWS() cannot be put into them.
@@ -74,6 +80,7 @@ func (s *Session) noteEffects(x *exchange, res *myscan.Result) {
 
 // concluded draws conclusions from the complete reply to a command of the client's.
 func (s *Session) concluded(x *exchange) {
+	s.retries = 0
 	switch x.shape {
 	case shapeResult:
 		s.resultConcluded(x)

@@ -119,6 +119,7 @@ type exchange struct {
 	results  int  // how many results are complete
 
 	effects  myscan.Effects // of the text
+	outcome  outcome        // should the reply not come
 	fresh    session.Pins   // that it was the first to give
 	releases session.Pins   // that it takes away if it succeeds
 }

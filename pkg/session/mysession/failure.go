@@ -33,7 +33,6 @@ var (
 	tooManyStatements  = wire.NewError(wire.CodeMaxPreparedStmts, "Can't create more prepared statements for this session")
 	tooLarge           = wire.NewError(wire.CodePacketTooLarge, "Got a packet bigger than 'max_allowed_packet' bytes")
 	lostError          = wire.NewError(codeLost, "Lost connection to the database during query")
-	notSentError       = wire.NewError(codeLost, "Lost connection to the database before the query was sent")
 	borrowTimeoutError = wire.NewError(codeBorrow, "Timed-out waiting to acquire database connection")
 	protocolFaultError = wire.NewError(wire.CodeUnknown, "The database broke the protocol")
 )
@@ -77,15 +76,11 @@ func (s *Session) outOfOrder(msg []byte) {
 	s.serverFault("a packet out of order")
 }
 
-// lost ends the session after the last words of its server, which it passes on.
+// lost handles the last words of the server, said in place of a reply. The command
+// was refused, or broken off and undone.
 func (s *Session) lost(msg []byte) {
-	if s.srv.x.why != forClient {
-		s.serverLost(strconv.Itoa(int(s.srv.x.code)))
-		return
-	}
-	s.host.Note(session.EventServerLost, strconv.Itoa(int(s.srv.x.code)))
-	s.forward(msg)
-	s.abandon()
+	s.srv.x.seq = msg[3] // where the client is told instead
+	s.gone(strconv.Itoa(int(s.srv.x.code)), true, s.srv.x.results == 0)
 }
 
 // ServerGone is called when the session's database connection was closed or
@@ -94,31 +89,11 @@ func (s *Session) ServerGone() {
 	if s.srv == nil {
 		return
 	}
-	s.gone("connection closed", false)
+	s.gone("connection closed", false, false)
 }
 
 // serverLost is the same for a connection that has to be thrown away.
-func (s *Session) serverLost(detail string) { s.gone(detail, true) }
-
-func (s *Session) gone(detail string, release bool) {
-	if s.state != leaving && s.state != closed {
-		s.host.Note(session.EventServerLost, detail)
-	}
-	if s.state == active && s.welcomed && s.nothingSent() {
-		s.taking = false
-		s.srv, s.state = nil, idle
-		if release {
-			s.host.Release(false)
-		}
-		s.fail(notSentError)
-		return
-	}
-	s.say(lostError)
-	if !release {
-		s.srv = nil
-	}
-	s.abandon()
-}
+func (s *Session) serverLost(detail string) { s.gone(detail, true, false) }
 
 // nothingSent tells whether nothing of the client's command has been sent on this
 // connection, and it has nothing else there.

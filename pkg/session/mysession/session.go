@@ -82,6 +82,9 @@ type Session struct {
 	// before anything of the client's is sent. cancelled: the command that wants it
 	// was cancelled meanwhile.
 	taking, cancelled bool
+	// retries counts the connections that ended under the command at hand before
+	// anything of it was sent.
+	retries int
 	// cleaning is the step of the clean-up that has been done.
 	cleaning cleaning
 

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/rdsproxy/rdsproxy/pkg/session"
 	"github.com/rdsproxy/rdsproxy/pkg/sqlscan/myscan"
 	wire "github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
 )
@@ -74,6 +75,15 @@ func (s *Settings) variables() []Setting {
 		return nil
 	}
 	return s.vars
+}
+
+// pins is why settings cannot be shared: with profiling the server keeps the texts
+// of statements, which SHOW PROFILES tells whoever has the connection.
+func (s *Settings) pins() session.Pins {
+	if value, ok := s.get("profiling"); ok && value == "ON" {
+		return session.PinSessionVariable
+	}
+	return 0
 }
 
 // get gives the value of a variable; false if it is that of a new connection.

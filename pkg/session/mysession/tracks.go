@@ -102,6 +102,12 @@ func (t *tracked) variable(name, value string) {
 	default:
 		t.flag = t.flag || oneOfFlags(name)
 	}
+	if other := aliases[name]; other != "" {
+		// Where a server has both names, both mean the same.
+		if _, ok := srv.base[other]; ok {
+			name = other
+		}
+	}
 	if _, ok := srv.base[name]; ok {
 		t.vars = with(t.vars, name, value, srv.base)
 		return
@@ -152,7 +158,10 @@ func (t *tracked) transaction(letters []byte) {
 // explains are the effects that let the server report a change of state, and that
 // pin where they have to.
 const explains = myscan.EffectUserVariable | myscan.EffectTemp | myscan.EffectDropTemp | myscan.EffectPrepare |
-	myscan.EffectDeallocate | myscan.EffectExecute | myscan.EffectUnknown | myscan.EffectImmediate
+	myscan.EffectDeallocate | myscan.EffectExecute | myscan.EffectUnknown | myscan.EffectImmediate | myscan.EffectCall
+
+// aliases are second names of variables.
+var aliases = map[string]string{"tx_isolation": "transaction_isolation", "tx_read_only": "transaction_read_only"}
 
 // conclude draws the conclusions for the session.
 func (t *tracked) conclude() {
@@ -161,6 +170,7 @@ func (t *tracked) conclude() {
 	if t.settings || t.schemaChanged {
 		srv.applied = s.shared.settingsOf(t.schema, t.vars)
 		s.settings = srv.applied
+		t.pins |= s.settings.pins()
 	}
 	if t.charset && !t.collation || t.flag && srv.mariaDB {
 		srv.askVariables = true
@@ -168,13 +178,8 @@ func (t *tracked) conclude() {
 	if t.database && !t.schemaChanged {
 		t.pins |= session.PinSessionVariable
 	}
-	effects := srv.x.effects
-	if t.stateChanged && !t.settings && !t.schemaChanged && effects&explains == 0 {
-		if effects&myscan.EffectCall != 0 {
-			t.pins |= session.PinProcedure
-		} else {
-			t.pins |= session.PinStateChange
-		}
+	if t.stateChanged && !t.settings && !t.schemaChanged && srv.x.effects&explains == 0 {
+		t.pins |= session.PinStateChange
 	}
 	if s.state == active {
 		s.pin(t.pins)

@@ -64,5 +64,8 @@ func (s *Session) gotVariables(x *exchange) {
 	}
 	srv.applied = s.shared.settingsOf(srv.applied.Schema(), vars)
 	s.settings = srv.applied
+	if p := s.settings.pins(); p != 0 {
+		s.pin(p)
+	}
 	s.settle()
 }
