@@ -151,7 +151,7 @@ func (g *graph) targetOptions(ctx context.Context, t config.TargetGroup) (o prox
 func (g *graph) endpointOptions(p *endpoint) proxy.EndpointOptions {
 	my := mysqlUsers{g.users, p.engine}
 	return proxy.EndpointOptions{
-		Name: p.conf.Name, Target: p.target, Users: g.users, UnknownMethod: g.users.usualMethod,
+		Name: p.conf.Name, Target: p.target, Users: g.users, UnknownMethod: g.users.usualMethod, Barred: g.users.barred,
 		MySQL: proxy.MySQLEndpoint{
 			Users: my, UnknownMethod: my.usualMySQLMethod, AnyUser: my.anyUser, Key: g.rsaKey, MariaDB: p.engine == config.MariaDB,
 		},

@@ -76,10 +76,15 @@ func (g *graph) Snapshot() admin.Snapshot {
 	for _, e := range s.Endpoints {
 		out.Endpoints = append(out.Endpoints, adminEndpoint(e))
 	}
+	broken, detail := g.users.trouble()
 	g.changing.Lock()
 	defer g.changing.Unlock()
 	for i, t := range s.Targets {
-		out.TargetGroups = append(out.TargetGroups, adminTargetGroup(t, g.targets[i].conf))
+		group := adminTargetGroup(t, g.targets[i].conf)
+		for j := range group.Targets {
+			tellOfSecrets(&group.Targets[j], broken == len(g.config().Auth), detail)
+		}
+		out.TargetGroups = append(out.TargetGroups, group)
 	}
 	return out
 }
@@ -154,6 +159,21 @@ func adminTargetGroup(t proxy.TargetStats, conf config.TargetGroup) admin.Target
 		})
 	}
 	return out
+}
+
+// tellOfSecrets adds to a target's health which secrets are wrong. Without any that
+// is right, nobody can log in there.
+func tellOfSecrets(t *admin.Target, all bool, detail string) {
+	if detail == "" {
+		return
+	}
+	if all && t.Available {
+		t.Available, t.State, t.Reason = false, "UNAVAILABLE", "AUTH_FAILURE"
+	}
+	if t.Description != "" {
+		t.Description += "; "
+	}
+	t.Description += detail
 }
 
 // unavailableReason is RDS Proxy's word (TargetHealth.Reason) for an error.

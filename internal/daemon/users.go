@@ -224,6 +224,15 @@ func (u *users) Lookup(user string) (auth.Credential, bool) {
 	return k.credential, true
 }
 
+// barred tells why a user who is in the configuration cannot log in.
+func (u *users) barred(user string) error {
+	k := (*u.known.Load())[user]
+	if k.err == nil {
+		return nil
+	}
+	return fmt.Errorf("user %q cannot log in: %w", user, k.err)
+}
+
 // usualMethod is how most users log in.
 func (u *users) usualMethod() auth.Method { return auth.Method(u.usual.Load()) } //nolint:gosec // it was one when it was stored
 

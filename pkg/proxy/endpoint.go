@@ -38,6 +38,9 @@ type EndpointOptions struct {
 	UnknownMethod func() auth.Method
 	MySQL         MySQLEndpoint
 	TLS           func() *tls.Config // nil: no TLS
+	// Barred tells why a user who is set up cannot log in; nil if that is not known,
+	// or nothing is wrong. The client is told nothing of it. The function may be nil.
+	Barred func(user string) error
 	// IAM checks tokens, and Names are the addresses that they may be for. It is
 	// asked for each client; nil, from either, is that no token is taken.
 	IAM       func() *iam.Gate
@@ -68,10 +71,11 @@ const (
 	failedClients         = "too_many_clients"
 	failedDraining        = "draining"
 	failedPanic           = "panic"
+	failedNoSecret        = "no_secret"
 )
 
 func setupFailures() *reasonCounts {
-	known := []string{failedAddress, failedUnauthenticated, failedClients, failedDraining, failedPanic}
+	known := []string{failedAddress, failedUnauthenticated, failedClients, failedDraining, failedPanic, failedNoSecret}
 	for r := mylogin.Disconnected; r <= mylogin.TokenRefused; r++ {
 		known = append(known, r.String())
 	}
@@ -187,8 +191,7 @@ func (e *Endpoint) login(nc net.Conn, s *Settings) {
 	defer stop()
 	v, err := o.Target.engine.greet(ctx, e, t, o, s)
 	if err != nil {
-		e.failed.add(failureOf(err))
-		e.log.Info("A client could not log in.", zap.Stringer("client", nc.RemoteAddr()), zap.Error(err))
+		e.loginFailed(nc, o, err)
 		return
 	}
 	if v == nil {
@@ -207,6 +210,30 @@ func (e *Endpoint) login(nc net.Conn, s *Settings) {
 	}
 	e.succeeded.Add(1)
 	moved = v.enter(e, t, o, s)
+}
+
+// loginFailed notes why a client could not log in. To the dialogue, a user whose
+// secret is not there is unknown; the operator is told the difference.
+func (e *Endpoint) loginFailed(nc net.Conn, o *EndpointOptions, err error) {
+	reason := failureOf(err)
+	if errors.Is(err, auth.ErrUnknownUser) && o.Barred != nil {
+		if why := o.Barred(userOf(err)); why != nil {
+			reason, err = failedNoSecret, why
+		}
+	}
+	e.failed.add(reason)
+	e.log.Info("A client could not log in.", zap.Stringer("client", nc.RemoteAddr()), zap.String("reason", reason), zap.Error(err))
+}
+
+// userOf is the name that a client gave whose login failed.
+func userOf(err error) string {
+	if e, ok := errors.AsType[*pglogin.Error](err); ok {
+		return e.User
+	}
+	if e, ok := errors.AsType[*mylogin.Error](err); ok {
+		return e.User
+	}
+	return ""
 }
 
 // connected notes that a client is let in.

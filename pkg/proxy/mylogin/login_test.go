@@ -227,7 +227,8 @@ func TestLogin(t *testing.T) {
 		{"either, token", conduct{user: "eve", password: token, plugin: caching, tls: true}, "more [4]", "", 5},
 		{"either, token, clear", conduct{user: "eve", password: token, plugin: clear, tls: true}, "", "", 3},
 		{
-			"either, token, native", conduct{user: "eve", password: token, plugin: native, tls: true},
+			"either, token, native",
+			conduct{user: "eve", password: token, plugin: native, tls: true},
 			"switch mysql_clear_password 0", "", 5,
 		},
 		{"either, password", conduct{user: "eve", password: password, plugin: caching, tls: true}, "more [3]", "", 4},
@@ -235,16 +236,19 @@ func TestLogin(t *testing.T) {
 		{"either, password, native", conduct{user: "eve", password: password, plugin: native, tls: true}, "", "", 3},
 		{"either, no TLS", conduct{user: "eve", password: password, plugin: caching}, "more [3]", "", 3},
 		{
-			"either, wrong", conduct{user: "eve", password: "wrong", plugin: caching, tls: true},
+			"either, wrong",
+			conduct{user: "eve", password: "wrong", plugin: caching, tls: true},
 			"more [4], " + denied("eve", "YES") + ", end", "wrong_password", 0,
 		},
 		{
-			"either, wrong token", conduct{user: "eve", password: token + "x", plugin: caching, tls: true},
+			"either, wrong token",
+			conduct{user: "eve", password: token + "x", plugin: caching, tls: true},
 			"more [4], " + denied("eve", "YES") + ", end", "token_refused", 0,
 		},
 		{"native or token, password", conduct{user: "nate", password: password, plugin: native, tls: true}, "", "", 3},
 		{
-			"native or token, token", conduct{user: "nate", password: token, plugin: native, tls: true},
+			"native or token, token",
+			conduct{user: "nate", password: token, plugin: native, tls: true},
 			"switch mysql_clear_password 0", "", 5,
 		},
 		{"native or token, token, caching", conduct{user: "nate", password: token, plugin: caching, tls: true}, "more [4]", "", 5},

@@ -97,7 +97,9 @@ func TestMySQLTokens(t *testing.T) {
 
 func (s *myScene) refusals(t *testing.T) {
 	t.Helper()
-	denied := func(user string) string { return fmt.Sprintf("1045 (28000): Access denied for user '%s'@'127.0.0.1' (using password: YES)", user) }
+	denied := func(user string) string {
+		return fmt.Sprintf("1045 (28000): Access denied for user '%s'@'127.0.0.1' (using password: YES)", user)
+	}
 	for _, tt := range []struct {
 		name, user, password string
 		tls                  bool

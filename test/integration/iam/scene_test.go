@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -146,7 +147,11 @@ func (w *world) start(t testing.TB, o daemonproc.Options) *daemonproc.Daemon {
 		w.hide(u.Password)
 	}
 	var d *daemonproc.Daemon
-	t.Cleanup(func() { w.check(t, "the log", d.Log()) }) // when the daemon has ended
+	t.Cleanup(func() {
+		if d != nil {
+			w.check(t, "the log", d.Log())
+		}
+	}) // when the daemon has ended
 	d = daemonproc.Start(t, o)
 	t.Cleanup(func() { w.pages(t, d) })
 	return d
@@ -154,7 +159,7 @@ func (w *world) start(t testing.TB, o daemonproc.Options) *daemonproc.Daemon {
 
 // pages holds what the admin listener shows against what must not be shown.
 func (w *world) pages(t testing.TB, d *daemonproc.Daemon) {
-	for _, page := range []string{"/metrics", "/status", "/readyz"} {
+	for _, page := range []string{"/metrics", "/status", "/readyz?verbose"} {
 		_, text, err := d.Get(page)
 		if err != nil {
 			t.Error(err)
@@ -179,9 +184,7 @@ func (w *world) check(t testing.TB, where, text string) {
 }
 
 func merged(base, over daemonproc.Map) daemonproc.Map {
-	for k, v := range over {
-		base[k] = v
-	}
+	maps.Copy(base, over)
 	return base
 }
 
