@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -42,6 +43,7 @@ type scene struct {
 	logs *logs
 	stop context.CancelFunc
 	done chan error
+	sts  http.RoundTripper
 }
 
 func newScene(t *testing.T) *scene {
@@ -108,7 +110,7 @@ func (s *scene) run() {
 	s.t.Helper()
 	ctx, stop := context.WithCancel(context.Background()) // ends before the test's cleanup
 	s.stop, s.done = stop, make(chan error, 1)
-	go func() { s.done <- Run(ctx, Options{Load: s.load, Version: "test", Stdout: s.logs, Stderr: s.logs}) }()
+	go func() { s.done <- Run(ctx, Options{Load: s.load, Version: "test", Stdout: s.logs, Stderr: s.logs, STS: s.sts}) }()
 	s.t.Cleanup(func() {
 		stop()
 		s.end()
