@@ -20,6 +20,7 @@ import (
 
 	"github.com/rdsproxy/rdsproxy/pkg/auth"
 	"github.com/rdsproxy/rdsproxy/pkg/proxy/mylogin"
+	"github.com/rdsproxy/rdsproxy/pkg/secret"
 	"github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
 	"github.com/rdsproxy/rdsproxy/test/certs"
 )
@@ -30,6 +31,18 @@ type myUsers map[string]auth.MySQLCredential
 func (u myUsers) LookupMySQL(user string) (auth.MySQLCredential, bool) {
 	c, ok := u[user]
 	return c, ok
+}
+
+// oneToken takes one token.
+type oneToken struct{}
+
+func (oneToken) Accepts(password string) bool { return password == "a token" }
+
+func (oneToken) Verify(_ context.Context, _ string, token secret.Password) error {
+	if token.Reveal() != "a token" {
+		return errors.New("expired")
+	}
+	return nil
 }
 
 // myLogins accepts clients of MySQL, logs each in and says OK to whatever they ask. It returns its address and the
@@ -89,7 +102,7 @@ func agree(nc net.Conn, l *mylogin.Login) {
 // TestMySQLLogin has go-sql-driver log in, whose answers differ from those of MySQL's own library: it begins with the
 // plugin that the greeting names, and sends a scramble for that.
 func TestMySQLLogin(t *testing.T) {
-	const secret = "p @ss/wörd"
+	const right = "p @ss/wörd"
 	ca, err := certs.NewAuthority("test authority")
 	if err != nil {
 		t.Fatal(err)
@@ -110,7 +123,7 @@ func TestMySQLLogin(t *testing.T) {
 	for name, m := range map[string]auth.MySQLMethod{
 		"carl": auth.MySQLCachingSHA2, "nat": auth.MySQLNative, "clara": auth.MySQLCleartext,
 	} {
-		if users[name], err = auth.NewMySQLCredential(secret, m); err != nil {
+		if users[name], err = auth.NewMySQLCredential(right, m); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -122,18 +135,18 @@ func TestMySQLLogin(t *testing.T) {
 		tls            bool
 		want           string
 	}{
-		{"carl", secret, false, ""},
-		{"carl", secret, true, ""},
+		{"carl", right, false, ""},
+		{"carl", right, true, ""},
 		{"carl", "x", false, denied("carl", "YES")},
 		{"carl", "x", true, denied("carl", "YES")},
 		{"carl", "", true, denied("carl", "NO")},
-		{"nat", secret, false, ""},
-		{"nat", secret, true, ""},
+		{"nat", right, false, ""},
+		{"nat", right, true, ""},
 		{"nat", "x", false, denied("nat", "YES")},
-		{"nobody", secret, false, denied("nobody", "YES")},
-		{"nobody", secret, true, denied("nobody", "YES")},
-		{"clara", secret, true, ""},
-		{"clara", secret, false, "3159 HY000 This RDS Proxy requires TLS connections."},
+		{"nobody", right, false, denied("nobody", "YES")},
+		{"nobody", right, true, denied("nobody", "YES")},
+		{"clara", right, true, ""},
+		{"clara", right, false, "3159 HY000 This RDS Proxy requires TLS connections."},
 		{"tom", "a token", true, ""},
 		{"tom", "another", true, denied("tom", "YES")},
 	} {
@@ -143,12 +156,7 @@ func TestMySQLLogin(t *testing.T) {
 					TLS:   func() *tls.Config { return &tls.Config{Certificates: []tls.Certificate{certificate}} },
 					Users: users, UnknownMethod: greeting, ThreadID: 1, Key: key,
 					Greeting: mylogin.Greeting{Version: "8.4.6", Capabilities: mysql.Always},
-					Token: func(_ context.Context, _, token string) error {
-						if token != "a token" {
-							return errors.New("expired")
-						}
-						return nil
-					},
+					Tokens: oneToken{},
 				})
 				conf := gomysql.NewConfig()
 				conf.User, conf.Passwd, conf.Net, conf.Addr, conf.DBName = c.user, c.password, "tcp", addr, "shop"
