@@ -3,6 +3,7 @@
 package compat
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +30,9 @@ type suite struct {
 	skip string
 	// expected is the list of differences, a file name in expected/.
 	expected string
+	// needs is a test that has to pass both ways, or the suite has not met its server;
+	// the zero value is none.
+	needs Test
 	// environment gives the variables that point the tests to a database.
 	environment func(w way) []string
 }
@@ -46,6 +50,7 @@ type way struct {
 type stack struct {
 	direct, proxied way
 	version         int
+	server          string // "" is PostgreSQL
 }
 
 // run runs a suite both ways and compares. What is not as expected is run again,
@@ -69,8 +74,12 @@ func (s suite) run(t *testing.T, st stack) {
 	})
 	found := Differences(first.direct, first.proxied)
 	unknown, unmet := Judge(found, list, st.version)
-	t.Logf("%s on PostgreSQL %d\n  directly:          %s\n  through the proxy: %s\n  %d differences, %d of them not expected",
-		s.module, st.version, first.direct.counts(), first.proxied.counts(), len(found), len(unknown))
+	if s.needs != (Test{}) && pattern == "" && (first.direct.outcome(s.needs) != Passed || first.proxied.outcome(s.needs) != Passed) {
+		t.Errorf("%s: %s directly, %s through the proxy\n%s", s.needs,
+			first.direct.outcome(s.needs), first.proxied.outcome(s.needs), output(first.proxied, s.needs))
+	}
+	t.Logf("%s on %s %d\n  directly:          %s\n  through the proxy: %s\n  %d differences, %d of them not expected",
+		s.module, cmp.Or(st.server, "PostgreSQL"), st.version, first.direct.counts(), first.proxied.counts(), len(found), len(unknown))
 	if names := failedBoth(first.direct, first.proxied); len(names) > 0 {
 		t.Logf("failed both ways:\n  %s", strings.Join(names, "\n  "))
 	}

@@ -4,6 +4,7 @@ package myclient
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	wire "github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
@@ -192,7 +193,8 @@ func (c *Conn) okLine(what string, payload []byte) (string, wire.OK, error) {
 	return line, o, nil
 }
 
-// trackText tells a block of session tracking.
+// trackText tells a block of session tracking. Its entries are sorted: servers send
+// variables in the order of their own tables.
 func trackText(block []byte) (string, error) {
 	var out []string
 	t := wire.ReadTracks(block)
@@ -220,6 +222,7 @@ func trackText(block []byte) (string, error) {
 	if t.Malformed() {
 		return "", fmt.Errorf("session tracking %q", block)
 	}
+	slices.Sort(out)
 	return strings.Join(out, " "), nil
 }
 

@@ -65,11 +65,11 @@ func (s *stack) compare(t *testing.T, sc script, want mysql.Capabilities) {
 	n.stop()
 	wrong := 0
 	for i, st := range sc.steps {
-		if expected[i] == got[i] {
+		if expected[i] == got[i] || st.differs || st.rowsOnly && rows(strings.Split(expected[i], "\n")) == rows(strings.Split(got[i], "\n")) {
 			continue
 		}
 		t.Errorf("%s\n--- directly\n%s\n--- through the proxy\n%s", st, expected[i], got[i])
-		if wrong++; wrong == 5 {
+		if wrong++; wrong == 20 {
 			t.Fatal("and so on")
 		}
 	}
@@ -139,11 +139,25 @@ func (p *performance) step(st step) string {
 	if strings.Contains(strings.ToLower(st.words+st.verb), "connection_id") || st.verb == "kill" {
 		text = p.withoutIDs(text)
 	}
-	return volatile.ReplaceAllString(text, "${1}…")
+	text = transactionState.ReplaceAllString(text, "$1$2")
+	text = strings.ReplaceAll(text, " metadata]", "]")
+	text = volatile.ReplaceAllString(text, "$1…")
+	text = unicode.ReplaceAllString(text, "collation utf8mb4 ")
+	return statementID.ReplaceAllString(text, "(…)$1")
 }
 
+// transactionState is what MySQL tells of transactions, also where nobody asked for it.
+var transactionState = regexp.MustCompile(`(?m)(?: changed)?(\] warnings \d+ "[^"]*") track 5 "[^"]*"$|( track .*) track 5 "[^"]*"$`)
+
 // volatile are numbers that no two runs have in common.
-var volatile = regexp.MustCompile(`(GTID |last_gtid=|pseudo_thread_id=)"[^"]*"`)
+var volatile = regexp.MustCompile(`(statement_id=)"\d+"`)
+
+// unicode are the collations of utf8mb4. Which of them is in the definition of a
+// column depends on how character_set_results got its value.
+var unicode = regexp.MustCompile(`\bcollation (?:45|46|224|255) `)
+
+// statementID is in texts of errors. The ids that the proxy gives are its own.
+var statementID = regexp.MustCompile(`\(\d+\)( given to | has no open cursor)[\w.]*`)
 
 func gone(err error) string {
 	if e, ok := errors.AsType[*mysql.Error](err); ok {

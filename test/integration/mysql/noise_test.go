@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	waitLimit = 20 * time.Second
+	waitLimit = 30 * time.Second
 	// patience is how long a step waits for the noise, which itself has to wait as
 	// long as the script keeps the database connection.
 	patience = 15 * time.Millisecond

@@ -19,6 +19,8 @@ import (
 //
 //	a: SELECT 1             a query of client a
 //	a.prepare s SELECT ?    any other command, see commands
+//	~a: SELECT g()          a step with another result through the proxy
+//	=a: SELECT ROW_COUNT()  a step with other definitions of columns, and the same rows
 //	@pool 2                 database connections that it needs; 1 without the line
 //	@only mariadb           the servers that it is for: mariadb, mysql
 //
@@ -34,6 +36,8 @@ type script struct {
 type step struct {
 	line                int
 	client, verb, words string
+	differs             bool // known to, see docs/compatibility.md
+	rowsOnly            bool // as differs, but for the rows
 }
 
 func (s step) String() string {
@@ -103,11 +107,13 @@ func (s *script) direct(words string) (err error) {
 }
 
 func parseStep(line string) (step, bool) {
+	line, differs := strings.CutPrefix(line, "~")
+	line, rowsOnly := strings.CutPrefix(line, "=")
 	end := strings.IndexAny(line, ":.")
 	if end <= 0 || strings.ContainsAny(line[:end], " \t") {
 		return step{}, false
 	}
-	st := step{client: line[:end]}
+	st := step{client: line[:end], differs: differs, rowsOnly: rowsOnly}
 	if line[end] == ':' {
 		st.words = strings.TrimSpace(line[end+1:])
 		return st, true

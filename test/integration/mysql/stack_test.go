@@ -122,7 +122,7 @@ func (s *stack) backends(t *testing.T, where string) int {
 const usual = mysql.ClientMultiStatements | mysql.ClientDeprecateEOF | mysql.ClientSessionTrack
 
 func (s *stack) options() myclient.Options {
-	return myclient.Options{Addr: s.daemon.Addr, User: user, Password: password, Schema: "shop", Want: usual}
+	return myclient.Options{Addr: s.daemon.Addr, User: user, Password: password, Schema: "shop", Want: usual, Limit: waitLimit}
 }
 
 // dial logs in through the proxy; the connection is closed when the test ends.
