@@ -110,7 +110,9 @@ func (s *scene) run() {
 	s.t.Helper()
 	ctx, stop := context.WithCancel(context.Background()) // ends before the test's cleanup
 	s.stop, s.done = stop, make(chan error, 1)
-	go func() { s.done <- Run(ctx, Options{Load: s.load, Version: "test", Stdout: s.logs, Stderr: s.logs, STS: s.sts}) }()
+	go func() {
+		s.done <- Run(ctx, Options{Load: s.load, Version: "test", Stdout: s.logs, Stderr: s.logs, STS: s.sts})
+	}()
 	s.t.Cleanup(func() {
 		stop()
 		s.end()

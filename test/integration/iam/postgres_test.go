@@ -153,21 +153,26 @@ func flip(c byte) string {
 	return "0"
 }
 
-// TestTokenCommand: the daemon's own command makes a token that logs in.
-func TestTokenCommand(t *testing.T) {
+// TestTokenCommands: the daemon's own command, and AWS's where it is installed, make tokens that log in.
+func TestTokenCommands(t *testing.T) {
 	s := newPgScene(t)
 	s.daemon.RequireProxy(t)
-	cmd := exec.CommandContext(limit(t, 30*time.Second), daemonproc.Binary(t), "token", "--hostname", "localhost",
-		"--port", port(s.daemon.Addr), "--username", "app", "--region", region)
-	cmd.Env = []string{
-		"AWS_ACCESS_KEY_ID=" + plainKey.id, "AWS_SECRET_ACCESS_KEY=" + plainKey.secret,
-		"AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null",
-	}
-	token, err := cmd.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, err := s.psql(t, "app", strings.TrimSpace(string(token))); err != nil || got != "app" {
-		t.Errorf("%s, %v", got, err)
+	for _, command := range [][]string{{daemonproc.Binary(t), "token"}, {"aws", "rds", "generate-db-auth-token"}} {
+		program, err := exec.LookPath(command[0])
+		if err != nil {
+			t.Logf("%s is not installed", command[0])
+			continue
+		}
+		args := append(command[1:], "--hostname", "localhost", "--port", port(s.daemon.Addr), "--username", "app", "--region", region)
+		cmd := exec.CommandContext(limit(t, time.Minute), program, args...)
+		cmd.Env = append(cmd.Environ(), "AWS_ACCESS_KEY_ID="+plainKey.id, "AWS_SECRET_ACCESS_KEY="+plainKey.secret, "AWS_SESSION_TOKEN=", "AWS_PROFILE=",
+			"AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null")
+		token, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.psql(t, "app", strings.TrimSpace(string(token))); err != nil || got != "app" {
+			t.Errorf("%v: %s, %v", command, got, err)
+		}
 	}
 }
