@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -165,7 +166,8 @@ func TestTokenCommands(t *testing.T) {
 		}
 		args := append(command[1:], "--hostname", "localhost", "--port", port(s.daemon.Addr), "--username", "app", "--region", region)
 		cmd := exec.CommandContext(limit(t, time.Minute), program, args...)
-		cmd.Env = append(cmd.Environ(), "AWS_ACCESS_KEY_ID="+plainKey.id, "AWS_SECRET_ACCESS_KEY="+plainKey.secret, "AWS_SESSION_TOKEN=", "AWS_PROFILE=",
+		own := func(e string) bool { return strings.HasPrefix(e, "AWS_") }
+		cmd.Env = append(slices.DeleteFunc(cmd.Environ(), own), "AWS_ACCESS_KEY_ID="+plainKey.id, "AWS_SECRET_ACCESS_KEY="+plainKey.secret,
 			"AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null")
 		token, err := cmd.Output()
 		if err != nil {
