@@ -122,10 +122,11 @@ func (c *Conn) readPacket() (payload []byte, err error) {
 			return nil, err
 		}
 		n, seq := wire.ParseHeader(head[:])
-		if seq != c.seq {
+		// MariaDB starts anew with each result where frames have numbers of their own.
+		if seq != c.seq && c.frames == nil {
 			return nil, fmt.Errorf("sequence id %d, want %d", seq, c.seq)
 		}
-		c.seq++
+		c.seq = seq + 1
 		if len(payload)+n > maxReply {
 			return nil, errors.New("a packet is too long")
 		}

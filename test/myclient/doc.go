@@ -6,5 +6,6 @@
 // capabilities that it is told to, and can send what no driver would.
 //
 // A reply is read by the rules of the protocol and nothing else; a packet that does
-// not fit, or a wrong sequence id, is an error and ends the connection.
+// not fit, or a wrong sequence id, is an error and ends the connection. Sequence ids
+// are not checked in the compressed protocol, where servers themselves get them wrong.
 package myclient

@@ -81,7 +81,9 @@ func (c *Conn) errorReply(payload []byte) ([]string, wire.Status, error) {
 	return []string{errorLine(e)}, 0, nil
 }
 
-func errorLine(e *wire.Error) string { return fmt.Sprintf("error %d %s %q", e.Code, e.State, e.Message) }
+func errorLine(e *wire.Error) string {
+	return fmt.Sprintf("error %d %s %q", e.Code, e.State, e.Message)
+}
 
 // columns reads n definitions.
 func (c *Conn) columns(lines []string, n int) ([]string, error) {

@@ -230,4 +230,3 @@ func TestLargeParameter(t *testing.T) {
 		}
 	})
 }
-
