@@ -36,7 +36,6 @@ func TestEndToEnd(t *testing.T) {
 				Group:  daemonproc.Map{"engine": engine},
 				Users:  []daemonproc.User{required("app", password("app")), {Name: "kept", Password: password("kept")}},
 			})
-			far.RequireProxy(t)
 			noSecret := required("app", "")
 			noSecret.Settings["secret"] = ""
 			near := w.start(t, daemonproc.Options{

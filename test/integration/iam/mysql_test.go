@@ -68,7 +68,6 @@ func TestMySQLTokens(t *testing.T) {
 	for _, f := range []myserver.Flavor{myserver.MariaDB, myserver.MySQL} {
 		t.Run(string(f), func(t *testing.T) {
 			s := newMyScene(t, f)
-			s.daemon.RequireProxy(t)
 			for _, c := range []myserver.Flavor{myserver.MariaDB, myserver.MySQL} {
 				i := myserver.Require(t, c)
 				for name, k := range map[string]key{"plain": plainKey, "long": longKey} {

@@ -76,7 +76,6 @@ func (s *pgScene) verified() string { return "sslmode=verify-full sslrootcert=" 
 // TestPostgresTokens: tokens of the SDK log in through psql and pgx, short and long ones.
 func TestPostgresTokens(t *testing.T) {
 	s := newPgScene(t)
-	s.daemon.RequireProxy(t)
 	for name, k := range map[string]key{"plain": plainKey, "long": longKey} {
 		for _, user := range []string{"app", "either"} {
 			token := k.token(t, s.endpoint(), user)
@@ -103,7 +102,6 @@ func TestPostgresTokens(t *testing.T) {
 // TestPostgresRefusals: what clients are told, what the log says, and what is counted.
 func TestPostgresRefusals(t *testing.T) {
 	s := newPgScene(t)
-	s.daemon.RequireProxy(t)
 	good := plainKey.token(t, s.endpoint(), "app")
 	refused := func(user string) string {
 		return "28000 IAM authentication failed for user " + user + ". Check the IAM token for this user and try again."
@@ -157,7 +155,6 @@ func flip(c byte) string {
 // TestTokenCommands: the daemon's own command, and AWS's where it is installed, make tokens that log in.
 func TestTokenCommands(t *testing.T) {
 	s := newPgScene(t)
-	s.daemon.RequireProxy(t)
 	for _, command := range [][]string{{daemonproc.Binary(t), "token"}, {"aws", "rds", "generate-db-auth-token"}} {
 		program, err := exec.LookPath(command[0])
 		if err != nil {

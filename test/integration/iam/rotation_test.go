@@ -140,7 +140,6 @@ func newRotation(t *testing.T) *rotation {
 		Top:   daemonproc.Map{"secrets_manager": r.fake.settings},
 		Env:   r.fake.env,
 	})
-	r.daemon.RequireProxy(t)
 	r.ctx, r.end = context.WithCancel(t.Context())
 	t.Cleanup(r.end)
 	return r

@@ -140,6 +140,9 @@ func (w *world) iam() daemonproc.Map {
 // start runs a daemon that takes tokens, and holds what it has printed against what it must not print when the test ends.
 func (w *world) start(t testing.TB, o daemonproc.Options) *daemonproc.Daemon {
 	t.Helper()
+	if daemonproc.Direct() {
+		t.Skip("RDSPROXY_TEST_DIRECT=1: there is no proxy")
+	}
 	o.Certificate = &w.pair
 	o.Endpoint = merged(daemonproc.Map{"names": []string{"localhost", "127.0.0.1"}}, o.Endpoint)
 	o.Top = merged(daemonproc.Map{"iam": w.iam()}, o.Top)

@@ -33,7 +33,6 @@ func TestSecrets(t *testing.T) {
 		Top: daemonproc.Map{"secrets_manager": f.settings},
 		Env: f.env,
 	})
-	d.RequireProxy(t)
 	s := &pgScene{w, d}
 	in := func(name string) error {
 		_, err := s.pgx(t, name, password(name), "sslmode=disable")

@@ -92,7 +92,6 @@ func TestWebIdentity(t *testing.T) {
 			"mappings": []any{daemonproc.Map{"match": "system:serviceaccount:shop:*", "users": []string{"app"}}},
 		}}}},
 	})
-	d.RequireProxy(t)
 	s := &pgScene{w, d}
 	for _, tt := range []struct {
 		name, user string
