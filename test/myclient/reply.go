@@ -49,13 +49,17 @@ func (c *Conn) result(binary bool, file string) (lines []string, status wire.Sta
 			return lines, 0, err
 		}
 	}
+	var middle wire.Status
 	if !c.Capabilities.Has(wire.ClientDeprecateEOF) {
 		line, o, err := c.end()
 		if lines = append(lines, line); err != nil || o.Status.Has(wire.StatusCursorExists) {
 			return lines, o.Status, err
 		}
+		middle = o.Status
 	}
-	return c.rows(lines, n, binary)
+	lines, status, err = c.rows(lines, n, binary)
+	// Behind OUT parameters, MySQL says only here that more comes.
+	return lines, status | middle&wire.StatusMoreResults, err
 }
 
 // sendFile answers the request for a file.

@@ -148,7 +148,7 @@ func (p *performance) step(st step) string {
 }
 
 // transactionState is what MySQL tells of transactions, also where nobody asked for it.
-var transactionState = regexp.MustCompile(`(?m)(?: changed)?(\] warnings \d+ "[^"]*") track 5 "[^"]*"$|( track .*) track 5 "[^"]*"$`)
+var transactionState = regexp.MustCompile(`(?m)(?: changed)?(\] warnings \d+ "[^"]*")(?: track 5 "[^"]*")+$|( track .*?)(?: track 5 "[^"]*")+$`)
 
 // middle is the EOF packet between definitions and rows, which the proxy makes for
 // clients without CLIENT_DEPRECATE_EOF, before it knows the status.

@@ -45,7 +45,7 @@ func TestDumpAndRestore(t *testing.T) {
 		const batch = 500 // rows of about one kilobyte
 		for i := 0; i < megabytes*1000; i += batch {
 			run(t, c, fmt.Sprintf(`INSERT INTO t SELECT id, CONCAT('grün 😀', REPEAT(MD5(id), 15)), UNHEX(REPEAT(MD5(id * 7), 8)), id / 7,
-				TIMESTAMP '2026-01-01' + INTERVAL id SECOND, JSON_OBJECT('id', id) FROM
+				TIMESTAMP '2026-01-01 00:00:00' + INTERVAL id SECOND, JSON_OBJECT('id', id) FROM
 				(WITH RECURSIVE r (id) AS (SELECT %d UNION ALL SELECT id + 1 FROM r WHERE id < %d) SELECT id FROM r) q`, i, i+batch-1))
 		}
 		before := s.daemon.ResidentBytes(t)
