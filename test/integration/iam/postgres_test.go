@@ -161,7 +161,7 @@ func TestTokenCommands(t *testing.T) {
 			t.Logf("%s is not installed", command[0])
 			continue
 		}
-		args := append(command[1:], "--hostname", "localhost", "--port", port(s.daemon.Addr), "--username", "app", "--region", region)
+		args := append(slices.Clone(command[1:]), "--hostname", "localhost", "--port", port(s.daemon.Addr), "--username", "app", "--region", region)
 		cmd := exec.CommandContext(limit(t, time.Minute), program, args...)
 		own := func(e string) bool { return strings.HasPrefix(e, "AWS_") }
 		cmd.Env = append(slices.DeleteFunc(cmd.Environ(), own), "AWS_ACCESS_KEY_ID="+plainKey.id, "AWS_SECRET_ACCESS_KEY="+plainKey.secret,
