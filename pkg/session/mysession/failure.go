@@ -267,6 +267,10 @@ func (s *Session) settingDone(x *exchange, err *wire.Error) {
 		return
 	}
 	s.host.Note(session.EventReplayFailed, "")
+	if x.why == forSchema && x.code == wire.CodeBadDB && s.welcomed {
+		// Somebody has dropped it: the session goes on without one.
+		s.settings = s.shared.settingsOf("", s.settings.variables())
+	}
 	s.srv.doubt = s.srv.doubt || !known
 	if s.taking {
 		s.taking = false

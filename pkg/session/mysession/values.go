@@ -130,7 +130,7 @@ func (s *Session) rewritten(sql []byte, res *myscan.Result, prepare bool) ([]byt
 	at := 0
 	for i := range res.NumCalls {
 		call := &res.Calls[i]
-		value, ok := s.valueOf(call.Kind, prepare)
+		value, ok := s.valueOf(call.Kind, prepare || res.Statements > 1)
 		if !ok || call.Start < at || call.End > len(sql) || call.Start > call.End {
 			continue
 		}
@@ -159,15 +159,17 @@ func appendAlias(dst, name []byte) []byte {
 }
 
 // valueOf gives the constant that stands for a call, of the type that it has; false
-// if the connection itself knows it.
-func (s *Session) valueOf(kind myscan.CallKind, prepare bool) (string, bool) {
+// if the connection itself knows it. later tells that it is evaluated later than at
+// the beginning of the text: when a prepared statement is executed, or behind other
+// statements, whose values these mostly are.
+func (s *Session) valueOf(kind myscan.CallKind, later bool) (string, bool) {
 	switch kind {
 	case myscan.CallConnectionID, myscan.CallThreadID:
 		return "CAST(" + strconv.FormatUint(uint64(s.threadID), 10) + " AS UNSIGNED)", true
 	case myscan.CallRowCount:
-		return "CAST(" + strconv.FormatInt(s.affected, 10) + " AS SIGNED)", !prepare && !s.valuesHere
+		return "CAST(" + strconv.FormatInt(s.affected, 10) + " AS SIGNED)", !later && !s.valuesHere
 	case myscan.CallFoundRows:
-		return "CAST(" + strconv.FormatUint(s.foundRows, 10) + " AS SIGNED)", !prepare && !s.valuesHere
+		return "CAST(" + strconv.FormatUint(s.foundRows, 10) + " AS SIGNED)", !later && !s.valuesHere
 	}
 	return "", false
 }
