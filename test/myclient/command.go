@@ -149,7 +149,7 @@ func (c *Conn) Execute(name string, flags byte, repeat bool, values ...string) (
 	counted := c.Capabilities.Has(wire.ClientQueryAttributes)
 	if s.params > 0 {
 		if counted {
-			args = wire.AppendLenencInt(args, uint64(s.params)) //nolint:gosec // not negative
+			args = wire.AppendLenencInt(args, uint64(s.params))
 		}
 		args = append(args, s.values(values, repeat, counted)...)
 	}
@@ -198,7 +198,7 @@ func Value(v string) (wire.Type, []byte) {
 	}
 	var n int64
 	if _, err := fmt.Sscanf(v, "%d", &n); err == nil && fmt.Sprint(n) == v {
-		return wire.TypeLongLong, binary.LittleEndian.AppendUint64(nil, uint64(n)) //nolint:gosec // two's complement is meant
+		return wire.TypeLongLong, binary.LittleEndian.AppendUint64(nil, uint64(n))
 	}
 	return wire.TypeVarString, wire.AppendLenencString(nil, v)
 }

@@ -144,7 +144,7 @@ func (c *Conn) readPacket() (payload []byte, err error) {
 // writePacket sends a payload with the next sequence id.
 func (c *Conn) writePacket(payload []byte) error {
 	err := c.Write(wire.AppendPacket(nil, c.seq, payload))
-	c.seq += byte(wire.Packets(len(payload))) //nolint:gosec // sequence ids wrap around
+	c.seq += byte(wire.Packets(len(payload)))
 	return err
 }
 

@@ -142,7 +142,7 @@ func (c *Conn) ChangeUser(user, password, schema string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	args := append([]byte(user), 0, byte(len(first))) //nolint:gosec // a scramble
+	args := append([]byte(user), 0, byte(len(first)))
 	args = append(append(args, first...), schema...)
 	args = binary.LittleEndian.AppendUint16(append(args, 0), uint16(c.opts.Collation))
 	args = append(append(args, a.plugin...), 0)
