@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/rdsproxy/rdsproxy/pkg/pool"
+	"github.com/rdsproxy/rdsproxy/pkg/session"
+	"github.com/rdsproxy/rdsproxy/pkg/session/mysession"
+	wire "github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
+)
+
+const codeNoConnection = 9500 // of this simulator
+
+// client is a virtual client, and the host of its session. It holds every reply
+// against that of a model server of its own.
+type client struct {
+	w       *world
+	id      int
+	caps    wire.Capabilities
+	session mysession.Session
+	waiter  pool.Waiter
+	db      *conn
+
+	// The proxy's side.
+	kept    []byte // delivered, not used by the session
+	paused  bool
+	wake    bool
+	timerAt time.Duration
+	orphans int
+	closed  bool // by the proxy
+	gone    bool // the session was told
+	started bool
+
+	// The client's side.
+	out      []byte // written, not delivered
+	inbox    []byte // on its way to the client
+	read     []byte // read, not looked at
+	direct   *server
+	sent     []request // whose replies are owed, oldest first
+	left     int       // commands still to be sent
+	marks    int
+	welcomed bool
+	done     bool
+	mayLose  bool // a database connection was broken under it
+	doubtful bool // its state is not known any more
+	want     []byte
+	asked    bool // want is there
+	stmts    map[uint32]*known
+	prepared uint32 // the id given last
+	longData bool
+
+	open         []string // rows of the open transaction
+	acknowledged []string
+}
+
+// request is a command, and the row that it inserts.
+type request struct {
+	p      []byte
+	row    string
+	silent bool
+}
+
+// known is a prepared statement of the client's.
+type known struct {
+	text   string
+	params int
+	types  []byte
+}
+
+func (c *client) fail(format string, args ...any) {
+	c.w.failf("client %d: %s", c.id, fmt.Sprintf(format, args...))
+}
+
+func (c *client) ready() bool { return c.welcomed && c.left > 0 && len(c.sent) < 2 && !c.closed }
+
+func (c *client) write() {
+	c.left--
+	c.marks++
+	r := c.next()
+	c.w.trace("client %d sends %q", c.id, r.p)
+	c.sent = append(c.sent, r)
+	c.out = append(c.out, r.p...)
+	if c.sent[0].silent {
+		c.compare()
+	}
+}
+
+// receive takes bytes at the client's end and looks at complete packets.
+func (c *client) receive(n int) {
+	c.read = append(c.read, c.inbox[:n]...)
+	c.inbox = c.inbox[n:]
+	if !c.welcomed {
+		c.welcome()
+	}
+	c.compare()
+}
+
+func (c *client) welcome() {
+	payload, _, rest, ok := wire.CutPacket(c.read)
+	if !ok {
+		return
+	}
+	if code, bad := wire.ErrorCode(payload); bad {
+		if !c.w.faults {
+			c.fail("welcomed with error %d", code)
+		}
+		c.doubtful, c.done = true, true
+		return
+	}
+	want := wire.AppendOK(nil, 2, c.caps, wire.OK{Status: c.direct.status()})
+	if !bytes.Equal(c.read[:4+len(payload)], want) {
+		c.fail("welcomed with %q instead of %q", c.read, want)
+	}
+	c.read = rest
+	c.welcomed = true
+}
+
+// ask gets the reply of the client's own server to the oldest request.
+func (c *client) ask() {
+	if !c.asked {
+		c.direct.receive(c.sent[0].p)
+		c.want, c.direct.sent, c.asked = c.direct.sent, nil, true
+	}
+}
+
+func (c *client) compare() {
+	for !c.done && !c.doubtful {
+		if len(c.sent) > 0 && c.sent[0].silent {
+			c.ask()
+			c.sent, c.asked = c.sent[1:], false
+			continue
+		}
+		payload, seq, rest, ok := wire.CutPacket(c.read)
+		if !ok {
+			return
+		}
+		if len(c.sent) == 0 {
+			if c.mayLose {
+				c.doubtful = true
+				return
+			}
+			c.fail("a packet that answers nothing: %q", c.read)
+			return
+		}
+		packet := c.read[:4+len(payload)]
+		if c.refusal(payload, seq) {
+			c.read = rest
+			continue
+		}
+		c.ask()
+		if !bytes.HasPrefix(c.want, packet) {
+			c.differs(packet)
+			return
+		}
+		c.read, c.want = rest, c.want[len(packet):]
+		if len(c.want) == 0 {
+			c.answered()
+		}
+	}
+	if c.doubtful {
+		c.read, c.sent, c.left = nil, nil, min(c.left, 0)
+	}
+}
+
+// refusal tells whether the reply is an error that says that the command had no
+// effect, for want of a connection.
+func (c *client) refusal(payload []byte, seq byte) bool {
+	code, bad := wire.ErrorCode(payload)
+	if !bad || c.asked || !c.w.faults || code != 9501 && code != codeNoConnection {
+		return false
+	}
+	if seq != 1 {
+		c.fail("a refusal with sequence id %d", seq)
+	}
+	c.w.trace("client %d is refused: %d", c.id, code)
+	c.sent = c.sent[1:]
+	c.doubtful = c.doubtful || c.longData
+	return true
+}
+
+// differs looks at a packet that is not the one expected.
+func (c *client) differs(packet []byte) {
+	r := c.sent[0]
+	e, bad := wire.ParseError(packet[wire.HeaderLen:])
+	if !bad || !c.mayLose || e.Code != 2013 && !strings.Contains(e.Message, "database connection was lost") {
+		c.fail("command %q\n  reply   %q\n  instead %q", r.p, packet, c.want)
+		return
+	}
+	c.w.trace("client %d is told: %s", c.id, e.Message)
+	c.doubtful = true
+	switch {
+	case e.State == "40001":
+		c.w.met[toldRolledBack]++
+		for _, row := range append(c.open, r.row) {
+			if row != "" && c.w.committed[row] > 0 {
+				c.fail("row %s is committed, and told as rolled back", row)
+			}
+		}
+	case e.State == "40003":
+		c.w.met[toldUnknown]++
+	}
+}
+
+// answered is called when a reply was complete and right.
+func (c *client) answered() {
+	r := c.sent[0]
+	c.sent, c.asked = c.sent[1:], false
+	c.w.commands++
+	if r.row != "" {
+		c.open = append(c.open, r.row)
+	}
+	text := string(r.p[5:])
+	switch {
+	case strings.HasPrefix(text, "ROLLBACK"), r.p[4] == byte(wire.ComResetConnection):
+		c.open = nil
+	case !c.direct.inTrans:
+		c.acknowledged = append(c.acknowledged, c.open...)
+		c.open = nil
+	}
+}
+
+var _ mysession.Host = (*client)(nil)
+
+func (c *client) ToClient(p []byte) {
+	if !c.gone {
+		c.w.trace("  to client %d: %q", c.id, p)
+		c.inbox = append(c.inbox, p...)
+	}
+}
+
+func (c *client) ToServer(p []byte) {
+	if c.db == nil {
+		c.fail("the session sends without a connection")
+		return
+	}
+	c.w.trace("  client %d to connection %d: %q", c.id, c.db.number, p)
+	c.db.toServer = append(c.db.toServer, p...)
+}
+
+func (c *client) PauseClient()  { c.paused = true }
+func (c *client) ResumeClient() { c.paused, c.wake = false, true }
+func (c *client) CloseClient()  { c.closed = true }
+
+func (c *client) SetTimer(d time.Duration) {
+	c.timerAt = 0
+	if d > 0 {
+		c.timerAt = c.w.now + d
+	}
+}
+
+func (c *client) Now() time.Duration    { return c.w.now }
+func (c *client) Pinned(p session.Pins) { c.w.trace("  client %d is pinned: %s", c.id, p) }
+func (c *client) Unpinned()             { c.w.trace("  client %d is not pinned", c.id) }
+func (c *client) Served(session.Work)   {}
+func (c *client) Note(e session.Event, s string) {
+	c.w.trace("  client %d: event %d %s", c.id, e, s)
+	switch e {
+	case session.EventBorrowTimeout:
+		c.w.met[borrowTimedOut]++
+		if !c.w.faults {
+			c.fail("a borrow time-out")
+		}
+	case session.EventClientProtocol, session.EventServerProtocol, session.EventReplayFailed:
+		c.fail("event %d: %s", e, s)
+	}
+}
+
+func (c *client) Borrow(settings *mysession.Settings) *mysession.Server {
+	c.waiter.Settings = settings.Key()
+	pc, acts := c.w.group.Borrow(c.w.group.Pool(poolKey), &c.waiter, c.w.now, nil)
+	c.w.carryOut(acts)
+	if pc == nil {
+		return nil
+	}
+	d := pc.Owner.(*conn)
+	if c.w.rng.IntN(3) == 0 { // it lives on another loop
+		c.w.mail = append(c.w.mail, func() { c.granted(d) })
+		return nil
+	}
+	c.take(d)
+	return d.server
+}
+
+func (c *client) take(d *conn) {
+	c.db, d.borrower = d, c
+	c.mayLose = c.mayLose || d.broken // which the proxy does not know yet
+}
+
+func (c *client) granted(d *conn) {
+	if c.orphans > 0 || !c.session.Waiting() {
+		c.orphans = max(0, c.orphans-1)
+		c.w.release(d, true)
+		return
+	}
+	if d.broken {
+		c.w.release(d, false)
+		d.noticed = true
+		c.waiter.Again = true
+		if srv := c.Borrow(c.session.Settings()); srv != nil {
+			c.session.Granted(srv)
+		}
+		return
+	}
+	c.take(d)
+	c.session.Granted(d.server)
+}
+
+func (c *client) CancelBorrow() {
+	still, acts := c.w.group.Cancel(&c.waiter, c.w.now, nil)
+	c.w.carryOut(acts)
+	if !still {
+		c.orphans++
+	}
+}
+
+func (c *client) Release(reuse bool) {
+	d := c.db
+	c.db, d.borrower = nil, nil
+	c.w.trace("  client %d releases connection %d: %v", c.id, d.number, reuse)
+	c.w.release(d, reuse)
+}
+
+func (c *client) CancelQuery() {
+	d := c.db
+	c.w.met[queryKilled]++
+	c.w.later(time.Duration(c.w.rng.IntN(5000))*time.Microsecond, func() { c.session.CancelDone(d.server) })
+}
+
+func (c *client) Kill(uint32, bool)                                { c.fail("a KILL") }
+func (c *client) Authenticate(string, string, []byte, []byte) bool { return false }
+func (c *client) Salt(string) (plugin string, salt []byte)         { return wire.PluginNative, nil }
+func (c *client) ChangeUser(string) *mysession.Shared              { return nil }

@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strconv"
+	"strings"
+
+	wire "github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
+)
+
+// query carries out a text of one or several statements.
+func (s *server) query(text string) {
+	list := strings.Split(text, "; ")
+	for i, sql := range list {
+		if !s.statement(sql, s.meaning(), nil, false, i < len(list)-1) {
+			return
+		}
+	}
+}
+
+// statement carries out one statement; false if it has failed.
+func (s *server) statement(sql, meaning string, params []string, binary, more bool) bool {
+	s.before = s.status()
+	if sql == "SHOW WARNINGS" {
+		var rows [][]string
+		for _, d := range s.diags {
+			rows = append(rows, []string{d.level, strconv.Itoa(int(d.code)), d.text})
+		}
+		s.result([]string{"Level", "Code", "Message"}, rows, binary, more)
+		return true
+	}
+	s.diags = nil
+	verb, rest, _ := strings.Cut(sql, " ")
+	affected, id := uint64(0), uint64(0)
+	switch verb {
+	case "SELECT":
+		return s.selects(rest, meaning, params, binary, more)
+	case "SHOW":
+		return s.showVariables(rest, more)
+	case "SET":
+		if !s.set(rest) {
+			return false
+		}
+	case "USE":
+		if !strings.HasPrefix(rest, "s") {
+			return s.failed(1049, "Unknown database '"+rest+"'")
+		}
+		s.schema = rest
+		s.block = wire.AppendTrackValue(s.block, wire.TrackSchema, rest)
+	case "BEGIN":
+		s.end(true)
+		s.transaction(true)
+	case "COMMIT", "ROLLBACK":
+		s.end(verb == "COMMIT")
+	case "INSERT":
+		affected, id = s.insert(rest, params)
+	case "UPDATE": // with a warning
+		s.begin()
+		if s.vars["autocommit"] == "ON" && !s.inTrans {
+			s.rows = nil
+		}
+		affected = 2
+		s.diags = []diag{{"Warning", 1265, "Data truncated: " + rest}}
+	case "CREATE":
+		name := strings.Fields(rest)[2]
+		if _, ok := s.temp[name]; ok {
+			return s.failed(1050, "Table '"+name+"' already exists")
+		}
+		s.temp[name] = rest
+		s.changed()
+	case "DROP":
+		name := strings.Fields(rest)[2]
+		if _, ok := s.temp[name]; !ok {
+			return s.failed(1051, "Unknown table '"+name+"'")
+		}
+		delete(s.temp, name)
+		s.changed()
+	default:
+		return s.failed(1064, "You have an error in your SQL syntax near '"+sql+"'")
+	}
+	s.rowCount = int64(affected)
+	s.ok(affected, id, more)
+	return true
+}
+
+func (s *server) failed(code uint16, text string) bool {
+	s.rowCount = -1
+	s.fail(code, text)
+	return false
+}
+
+// begin begins a transaction where a statement with a table does.
+func (s *server) begin() {
+	if s.vars["autocommit"] == "OFF" {
+		s.transaction(true)
+	}
+}
+
+// insert writes a row "text:id". The id is as if by auto-increment, or explicit.
+func (s *server) insert(rest string, params []string) (affected, id uint64) {
+	s.begin()
+	row := rest[strings.IndexByte(rest, '(')+1 : len(rest)-1]
+	if row == "?" {
+		row = params[0]
+	}
+	row = strings.Trim(row, "'")
+	explicit := strings.HasPrefix(rest, "INTO e ")
+	id, _ = strconv.ParseUint(row[strings.IndexByte(row, ':')+1:], 10, 64)
+	if !explicit {
+		s.lastID = id
+	}
+	s.rows = append(s.rows, row)
+	if !s.inTrans {
+		s.end(true)
+	}
+	return 1, id
+}
+
+func (s *server) showVariables(rest string, more bool) bool {
+	var rows [][]string
+	for name := range strings.SplitSeq(rest[strings.IndexByte(rest, '(')+1:len(rest)-1], ",") {
+		name = strings.Trim(name, "'")
+		if v, ok := s.vars[name]; ok {
+			rows = append(rows, []string{name, v})
+		}
+	}
+	s.result([]string{"Variable_name", "Value"}, rows, false, more)
+	return true
+}
+
+func (s *server) set(rest string) bool {
+	if strings.HasPrefix(rest, "NAMES ") {
+		for _, name := range []string{"character_set_client", "character_set_connection", "character_set_results"} {
+			s.vars[name] = rest[6:]
+			s.track(name)
+		}
+		s.vars["collation_connection"] = rest[6:] + "_general_ci"
+		return true
+	}
+	rest = strings.TrimPrefix(rest, "SESSION ")
+	tracks := strings.Contains(rest, "session_track_")
+	for _, item := range splitOutside(rest) {
+		item = strings.TrimPrefix(strings.TrimSpace(item), "SESSION ")
+		name, value, _ := strings.Cut(item, "=")
+		value = strings.Trim(value, "'")
+		switch {
+		case strings.HasPrefix(name, "@"):
+			s.users[name[1:]] = value
+			s.changed()
+		case strings.HasPrefix(name, "session_track_"):
+		case name == "last_insert_id":
+			s.lastID, _ = strconv.ParseUint(value, 10, 64)
+		default:
+			if _, ok := s.vars[name]; !ok {
+				return s.failed(1193, "Unknown system variable '"+name+"'")
+			}
+			if name == "autocommit" || name == "foreign_key_checks" {
+				value = map[string]string{"0": "OFF", "1": "ON", "OFF": "OFF", "ON": "ON"}[value]
+			}
+			s.vars[name] = value
+			if name == "autocommit" && value == "ON" {
+				s.end(true)
+			}
+			if name == "collation_connection" {
+				s.vars["character_set_connection"], _, _ = strings.Cut(value, "_")
+			}
+			s.track(name)
+		}
+	}
+	s.tracksAll = s.tracksAll || tracks
+	return true
+}
+
+// splitOutside cuts at commas outside of quotes.
+func splitOutside(p string) (list []string) {
+	at, quoted, depth := 0, false, 0
+	for i := range len(p) {
+		switch c := p[i]; {
+		case c == '\'':
+			quoted = !quoted
+		case quoted:
+		case c == '(':
+			depth++
+		case c == ')':
+			depth--
+		case c == ',' && depth == 0:
+			list = append(list, p[at:i])
+			at = i + 1
+		}
+	}
+	return append(list, p[at:])
+}
+
+// selects answers a SELECT of expressions, maybe of a table.
+func (s *server) selects(rest, meaning string, params []string, binary, more bool) bool {
+	exprs, table, from := strings.Cut(rest, " FROM ")
+	rows := 1
+	if from && table != "(SELECT 1) AS t" {
+		if strings.HasPrefix(table, "tmp") {
+			if _, ok := s.temp[table]; !ok {
+				return s.failed(1146, "Table '"+table+"' doesn't exist")
+			}
+		} else {
+			s.begin()
+			rows = len(s.rows)
+		}
+	}
+	var names []string
+	values := make([][]string, rows)
+	for _, e := range splitOutside(exprs) {
+		e = strings.TrimSpace(e)
+		name := e
+		if at := strings.Index(e, " AS `"); at >= 0 {
+			name = e[at+5 : len(e)-1]
+			e = e[:at]
+		}
+		names = append(names, name)
+		for i := range rows {
+			v := ""
+			switch e {
+			case "written":
+				v = s.rows[i]
+			case "?":
+				v, params = params[0], params[1:]
+			case "meaning":
+				v = meaning
+			case "made":
+				v = s.temp[table]
+			default:
+				v = s.value(e)
+			}
+			values[i] = append(values[i], v)
+		}
+	}
+	s.result(names, values, binary, more)
+	s.rowCount = -1
+	return true
+}
+
+func (s *server) value(e string) string {
+	switch {
+	case e == "LAST_INSERT_ID()":
+		return strconv.FormatUint(s.lastID, 10)
+	case e == "ROW_COUNT()":
+		return strconv.FormatInt(s.rowCount, 10)
+	case e == "DATABASE()":
+		if s.schema == "" {
+			return "\x00"
+		}
+		return s.schema
+	case e == "CONNECTION_ID()":
+		return strconv.Itoa(int(s.id))
+	case strings.HasPrefix(e, "CAST("):
+		return strings.Fields(e[5:])[0]
+	case strings.HasPrefix(e, "@@"):
+		return s.vars[e[2:]]
+	case strings.HasPrefix(e, "@"):
+		if v, ok := s.users[e[1:]]; ok {
+			return v
+		}
+		return "\x00"
+	case strings.HasPrefix(e, "GET_LOCK("):
+		s.locks[strings.Split(e, "'")[1]] = true
+		return "1"
+	case strings.HasPrefix(e, "RELEASE_LOCK("):
+		name := strings.Split(e, "'")[1]
+		if !s.locks[name] {
+			return "\x00"
+		}
+		delete(s.locks, name)
+		return "1"
+	}
+	return strings.Trim(e, "'")
+}
+
+// result sends rows of strings; "\x00" is NULL.
+func (s *server) result(names []string, rows [][]string, binary, more bool) {
+	s.sent = wire.AppendColumnCount(s.sent, s.next(), s.caps, len(names), true)
+	for _, n := range names {
+		s.column(n)
+	}
+	status := s.status()
+	if more {
+		status |= wire.StatusMoreResults
+	}
+	if !s.caps.Has(wire.ClientDeprecateEOF) {
+		s.sent = wire.AppendEOF(s.sent, s.next(), s.before, 0)
+	}
+	for _, row := range rows {
+		if binary {
+			s.sent = wire.AppendPacket(s.sent, s.next(), binaryRow(row))
+			continue
+		}
+		values := make([][]byte, len(row))
+		for i, v := range row {
+			if v != "\x00" {
+				values[i] = []byte(v)
+			}
+		}
+		s.sent = wire.AppendTextRow(s.sent, s.next(), values...)
+	}
+	s.sent = wire.AppendResultEnd(s.sent, s.next(), s.caps, wire.OK{Status: status, Track: s.block})
+	s.block = nil
+}
+
+func (s *server) column(name string) {
+	s.sent = wire.AppendColumn(s.sent, s.next(), s.caps, &wire.Column{Name: []byte(name), Collation: 45, Length: 200, Type: wire.TypeVarString})
+}
+
+func binaryRow(row []string) []byte {
+	p := make([]byte, 1+(len(row)+9)/8)
+	for i, v := range row {
+		if v == "\x00" {
+			p[1+(i+2)/8] |= 1 << ((i + 2) % 8)
+			continue
+		}
+		p = wire.AppendLenencString(p, v)
+	}
+	return p
+}
+
+func (s *server) prepare(text string) {
+	s.diags = nil
+	verb, rest, _ := strings.Cut(text, " ")
+	if verb != "SELECT" && verb != "INSERT" && verb != "SET" {
+		s.fail(1064, "You have an error in your SQL syntax near '"+text+"'")
+		return
+	}
+	columns := 0
+	if verb == "SELECT" {
+		exprs, _, _ := strings.Cut(rest, " FROM ")
+		columns = len(splitOutside(exprs))
+	}
+	s.lastStmt++
+	st := &stmt{text: text, meaning: s.meaning(), params: strings.Count(text, "?")}
+	s.stmts[s.lastStmt] = st
+	s.sent = wire.AppendPrepared(s.sent, s.next(), s.caps, wire.Prepared{
+		ID: s.lastStmt, Columns: uint16(columns), Params: uint16(st.params), Metadata: true,
+	})
+	for _, n := range []int{st.params, columns} {
+		for range n {
+			s.column("?")
+		}
+		if n > 0 && !s.caps.Has(wire.ClientDeprecateEOF) {
+			s.sent = wire.AppendEOF(s.sent, s.next(), s.status(), 0)
+		}
+	}
+}
+
+func (s *server) execute(p []byte) {
+	id, _ := wire.StatementID(p)
+	st := s.stmts[id]
+	if st == nil {
+		s.plainError(1243, fmt.Sprintf("Unknown prepared statement handler (%d) given to mysqld_stmt_execute", id))
+		return
+	}
+	x, need, err := wire.ParseExecute(p, len(p), s.caps, st.params)
+	if err != nil || need > 0 {
+		s.plainError(1835, "Malformed communication packet")
+		return
+	}
+	if x.HasTypes {
+		st.types = x.Types
+	}
+	if x.Params > 0 && st.types == nil {
+		s.plainError(1210, "Incorrect arguments to mysqld_stmt_execute")
+		return
+	}
+	var params []string
+	at := x.Values
+	for i := range x.Params {
+		long, ok := st.long[i]
+		switch {
+		case ok:
+			params = append(params, string(long))
+		case x.Nulls[i/8]>>(i%8)&1 == 1:
+			params = append(params, "\x00")
+		case wire.Type(st.types[2*i]) == wire.TypeLongLong:
+			params = append(params, fmt.Sprintf("i:%d", binary.LittleEndian.Uint64(p[at:])))
+			at += 8
+		default:
+			v, rest, _ := wire.ReadLenencString(p[at:])
+			params = append(params, string(v))
+			at = len(p) - len(rest)
+		}
+	}
+	st.long = nil
+	s.statement(st.text, st.meaning, params, true, false)
+}

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	wire "github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
+)
+
+// baseVariables are those of a new connection that are tracked.
+var baseVariables = map[string]string{
+	"sql_mode": "STRICT_TRANS_TABLES", "time_zone": "SYSTEM", "autocommit": "ON", "foreign_key_checks": "ON",
+	"sql_select_limit": "1000", "character_set_client": "utf8mb4", "character_set_connection": "utf8mb4",
+	"character_set_results": "utf8mb4", "collation_connection": "utf8mb4_general_ci",
+}
+
+const untracked = "bulk_insert_buffer_size"
+
+// server is a model of one connection of a database server: the state that a
+// session has there, and a small language that changes and shows it.
+type server struct {
+	caps   wire.Capabilities
+	id     uint32
+	in     []byte
+	sent   []byte
+	seq    byte
+	commit func(row string) // a row became durable
+
+	vars      map[string]string
+	users     map[string]string
+	schema    string
+	inTrans   bool
+	rows      []string // written by the open transaction
+	temp      map[string]string
+	locks     map[string]bool
+	stmts     map[uint32]*stmt
+	lastStmt  uint32
+	lastID    uint64
+	rowCount  int64
+	diags     []diag
+	tracksAll bool // as the proxy asks for it
+	block     []byte
+	before    wire.Status // at the beginning of the statement
+	closed    bool
+}
+
+type diag struct {
+	level string
+	code  uint16
+	text  string
+}
+
+// stmt is a prepared statement. meaning is what was in force when it was prepared.
+type stmt struct {
+	text    string
+	meaning string
+	params  int
+	types   []byte
+	long    map[int][]byte
+}
+
+func newServer(caps wire.Capabilities, id uint32) *server {
+	s := &server{caps: caps, id: id, stmts: make(map[uint32]*stmt), commit: func(string) {}}
+	s.reset()
+	return s
+}
+
+// reset is what COM_RESET_CONNECTION does. The default schema stays.
+func (s *server) reset() {
+	s.vars = maps.Clone(baseVariables)
+	s.vars[untracked] = "8388608"
+	s.users, s.temp, s.locks = make(map[string]string), make(map[string]string), make(map[string]bool)
+	clear(s.stmts)
+	s.inTrans, s.rows, s.diags = false, nil, nil
+	s.lastID, s.rowCount, s.tracksAll, s.block = 0, 0, false, nil
+}
+
+// receive takes bytes in any cut, and carries out the commands that are complete.
+func (s *server) receive(p []byte) {
+	s.in = append(s.in, p...)
+	for {
+		payload, _, rest, ok := wire.CutPacket(s.in)
+		if !ok {
+			return
+		}
+		s.in = rest
+		s.seq = 1
+		s.command(slices.Clone(payload))
+	}
+}
+
+func (s *server) command(p []byte) {
+	args := string(p[1:])
+	switch wire.Command(p[0]) {
+	case wire.ComQuery:
+		s.query(args)
+	case wire.ComInitDB:
+		s.use(args)
+	case wire.ComPing:
+		s.quiet()
+	case wire.ComResetConnection:
+		s.reset()
+		s.ok(0, 0, false)
+	case wire.ComSetOption:
+		s.sent = wire.AppendResultEnd(s.sent, 1, s.caps, wire.OK{Status: s.status()})
+	case wire.ComStmtPrepare:
+		s.prepare(args)
+	case wire.ComStmtExecute:
+		s.execute(p)
+	case wire.ComStmtClose:
+		id, _ := wire.StatementID(p)
+		delete(s.stmts, id)
+	case wire.ComStmtReset:
+		id, _ := wire.StatementID(p)
+		st := s.stmts[id]
+		if st == nil {
+			s.plainError(1243, fmt.Sprintf("Unknown prepared statement handler (%d) given to mysqld_stmt_reset", id))
+			return
+		}
+		st.long = nil
+		s.quiet()
+	case wire.ComStmtSendLongData:
+		id, _ := wire.StatementID(p)
+		if st := s.stmts[id]; st != nil {
+			if st.long == nil {
+				st.long = make(map[int][]byte)
+			}
+			n := int(binary.LittleEndian.Uint16(p[5:]))
+			st.long[n] = append(st.long[n], p[7:]...)
+		}
+	case wire.ComQuit:
+		s.closed = true
+	default:
+		s.plainError(1047, "Unknown command")
+	}
+}
+
+func (s *server) status() (st wire.Status) {
+	if s.vars["autocommit"] == "ON" {
+		st |= wire.StatusAutocommit
+	}
+	if s.inTrans {
+		st |= wire.StatusInTrans
+	}
+	if strings.Contains(s.vars["sql_mode"], "NO_BACKSLASH_ESCAPES") {
+		st |= wire.StatusNoBackslashEscape
+	}
+	return st
+}
+
+func (s *server) next() byte {
+	s.seq++
+	return s.seq - 1
+}
+
+func (s *server) ok(affected, id uint64, more bool) {
+	o := wire.OK{AffectedRows: affected, InsertID: id, Status: s.status(), Warnings: uint16(len(s.diags)), Track: s.block}
+	if more {
+		o.Status |= wire.StatusMoreResults
+	}
+	s.sent = wire.AppendOK(s.sent, s.next(), s.caps, o)
+	s.block = nil
+}
+
+// quiet is an OK packet that leaves the diagnostics as they are, and says nothing of them.
+func (s *server) quiet() {
+	s.sent = wire.AppendOK(s.sent, s.next(), s.caps, wire.OK{Status: s.status()})
+}
+
+// plainError is an error that leaves no diagnostics.
+func (s *server) plainError(code uint16, text string) {
+	s.sent = wire.AppendError(s.sent, s.next(), s.caps, wire.NewError(code, text))
+	s.block = nil
+}
+
+func (s *server) fail(code uint16, text string) {
+	s.diags = []diag{{"Error", code, text}}
+	s.plainError(code, text)
+}
+
+// track notes a change for the OK packet, as the session has asked for it.
+func (s *server) track(name string) {
+	switch name {
+	case "time_zone", "autocommit", "character_set_client", "character_set_results", "character_set_connection":
+	default:
+		if !s.tracksAll {
+			return
+		}
+	}
+	s.block = wire.AppendTrackVariable(s.block, name, s.vars[name])
+	s.changed()
+}
+
+func (s *server) changed() {
+	if s.tracksAll {
+		s.block = wire.AppendTrack(s.block, wire.TrackState, []byte("1"))
+	}
+}
+
+func (s *server) transaction(open bool) {
+	if s.inTrans == open {
+		return
+	}
+	s.inTrans = open
+	if s.tracksAll {
+		value := wire.NoTransaction
+		if open {
+			value = "T_______"
+		}
+		s.block = wire.AppendTrackValue(s.block, wire.TrackTransaction, value)
+	}
+}
+
+func (s *server) use(schema string) {
+	s.diags = nil
+	if !strings.HasPrefix(schema, "s") {
+		s.fail(1049, "Unknown database '"+schema+"'")
+		return
+	}
+	s.schema = schema
+	s.block = wire.AppendTrackValue(s.block, wire.TrackSchema, schema)
+	s.ok(0, 0, false)
+}
+
+// end ends the transaction.
+func (s *server) end(commit bool) {
+	if commit {
+		for _, row := range s.rows {
+			s.commit(row)
+		}
+	}
+	s.rows = nil
+	s.transaction(false)
+}
+
+func (s *server) meaning() string { return s.schema + "/" + s.vars["sql_mode"] }

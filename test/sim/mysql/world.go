@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// This program runs the parts of the proxy that serve clients of MySQL and MariaDB
+// in a world of virtual time. One seed is one run. See docs/testing-simulator.md.
+package main
+
+import (
+	"container/heap"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/rdsproxy/rdsproxy/pkg/pool"
+	"github.com/rdsproxy/rdsproxy/pkg/session/mysession"
+	wire "github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
+)
+
+// world is one run: clients, sessions, the pool and model servers, joined by queues
+// of bytes that are cut and merged at random.
+type world struct {
+	rng       *rand.Rand
+	now       time.Duration
+	events    eventHeap
+	order     int
+	group     *pool.Group
+	shared    *mysession.Shared
+	mariaDB   bool
+	clients   []*client
+	conns     []*conn
+	mail      []func()
+	committed map[string]int
+	budget    int
+	commands  int
+	steps     int
+	faults    bool
+	patience  time.Duration
+	met       [faultKinds]int
+	tickAt    time.Duration
+	failure   string
+	log       []string
+	verbose   bool
+}
+
+// conn is one database connection.
+type conn struct {
+	w        *world
+	number   int
+	entry    pool.Conn
+	server   *mysession.Server
+	db       *server
+	borrower *client
+	toServer []byte
+	kept     []byte
+	broken   bool // closed by the server
+	noticed  bool // by the proxy
+	closing  bool
+}
+
+// fault is something bad that happens to somebody.
+type fault int
+
+const (
+	clientVanished fault = iota
+	serverDied
+	borrowTimedOut
+	dialRefused
+	queryKilled
+	toldRolledBack
+	toldUnknown
+	faultKinds
+)
+
+func (f fault) String() string {
+	return [...]string{
+		"clients vanished", "database connections died", "borrow time-outs", "dials refused", "requests to kill a query",
+		"commands told as undone", "commands told as unknown",
+	}[f]
+}
+
+type event struct {
+	at    time.Duration
+	order int
+	f     func()
+}
+
+type eventHeap []event
+
+func (h eventHeap) Len() int { return len(h) }
+func (h eventHeap) Less(i, j int) bool {
+	return h[i].at < h[j].at || h[i].at == h[j].at && h[i].order < h[j].order
+}
+func (h eventHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h *eventHeap) Push(e any)   { *h = append(*h, e.(event)) }
+func (h *eventHeap) Pop() any {
+	old := *h
+	e := old[len(old)-1]
+	*h = old[:len(old)-1]
+	return e
+}
+
+func (w *world) later(d time.Duration, f func()) {
+	w.order++
+	heap.Push(&w.events, event{w.now + d, w.order, f})
+}
+
+func (w *world) failf(format string, args ...any) {
+	if w.failure == "" {
+		w.failure = fmt.Sprintf(format, args...)
+		w.trace("FAILURE %s", w.failure)
+	}
+}
+
+func (w *world) trace(format string, args ...any) {
+	if w.verbose {
+		w.log = append(w.log, fmt.Sprintf("%10s ", w.now)+fmt.Sprintf(format, args...))
+	}
+}
+
+func (w *world) story() string { return strings.Join(w.log, "\n") }
+
+var poolKey = pool.Key{User: "u"}
+
+const serverCaps = wire.Always | wire.ClientMultiStatements
+
+func newWorld(seed uint64, verbose bool) *world {
+	w := &world{
+		rng: rand.New(rand.NewPCG(seed, 11)), verbose: verbose, committed: make(map[string]int), patience: time.Second,
+	}
+	w.shared = mysession.NewShared(1 + w.rng.IntN(4))
+	w.mariaDB = w.rng.IntN(2) == 0
+	w.faults = w.rng.IntN(2) == 0
+	w.budget = 1 + w.rng.IntN(3)
+	if w.faults && w.rng.IntN(2) == 0 {
+		w.patience = time.Duration(1+w.rng.IntN(10)) * time.Millisecond
+	}
+	w.group = pool.NewGroup(pool.Options{
+		Budget: w.budget, MaxIdle: w.budget, IdleTimeout: time.Second, MaxLifetime: time.Minute, LifetimeJitter: 0.5,
+		Rand: w.rng.Float64,
+	})
+	for i := range 2 + w.rng.IntN(3) {
+		w.addClient(i)
+	}
+	w.later(0, w.tick)
+	return w
+}
+
+func (w *world) addClient(i int) {
+	caps := serverCaps
+	if w.rng.IntN(2) == 0 {
+		caps &^= wire.ClientDeprecateEOF
+	}
+	if w.rng.IntN(2) == 0 {
+		caps &^= wire.ClientSessionTrack
+	}
+	c := &client{w: w, id: i, caps: caps, left: 1 + w.rng.IntN(80), stmts: make(map[uint32]*known)}
+	c.direct = newServer(caps, uint32(i+100))
+	if w.rng.IntN(3) == 0 {
+		c.direct.schema = fmt.Sprintf("s%d", w.rng.IntN(3))
+	}
+	schema := c.direct.schema
+	c.waiter.Owner, c.waiter.Loop = c, w.rng.IntN(2)
+	w.clients = append(w.clients, c)
+	w.later(time.Duration(w.rng.IntN(3000))*time.Microsecond, func() {
+		c.session.Init(mysession.Options{
+			Host: c, Shared: w.shared, ThreadID: uint32(i + 100), User: "u", Capabilities: caps, Schema: schema, LoginSeq: 2,
+			BorrowTimeout: w.patience, CleanupTimeout: time.Second,
+		})
+		c.started = true
+		c.session.Start()
+	})
+}
+
+func (w *world) tick() {
+	_, acts := w.group.Tick(w.now, nil)
+	w.carryOut(acts)
+	w.arm()
+}
+
+func (w *world) arm() {
+	at := w.group.NextTick()
+	if at == w.tickAt || at == pool.Never {
+		return
+	}
+	w.tickAt = at
+	w.later(max(at-w.now, 0), func() {
+		if w.tickAt == at {
+			w.tickAt = 0
+			w.tick()
+		}
+	})
+}
+
+func (w *world) carryOut(acts []pool.Action) {
+	for _, a := range acts {
+		switch a.Kind {
+		case pool.Grant:
+			c, d := a.Waiter.Owner.(*client), a.Conn.Owner.(*conn)
+			w.mail = append(w.mail, func() { c.granted(d) })
+		case pool.Fail:
+			c := a.Waiter.Owner.(*client)
+			w.mail = append(w.mail, func() {
+				if c.orphans > 0 || !c.session.Waiting() {
+					c.orphans = max(0, c.orphans-1)
+					return
+				}
+				c.session.BorrowFailed(wire.NewError(codeNoConnection, a.Err.Error()))
+			})
+		case pool.Dial:
+			w.later(time.Duration(w.rng.IntN(3000))*time.Microsecond, func() { w.dialled(a.Dial) })
+		case pool.Close:
+			w.shutdown(a.Conn.Owner.(*conn))
+		case pool.Wake:
+			w.arm()
+		}
+	}
+}
+
+func (w *world) dialled(d *pool.DialAttempt) {
+	if w.faults && w.rng.IntN(10) == 0 {
+		w.met[dialRefused]++
+		w.carryOut(w.group.Dialed(d, nil, fmt.Errorf("refused"), false, w.now, nil))
+		return
+	}
+	c := &conn{w: w, db: newServer(serverCaps, uint32(len(w.conns)+1)), number: len(w.conns)}
+	c.db.commit = func(row string) { w.committed[row]++ }
+	c.db.query(mysession.Setup)
+	c.db.sent = nil
+	c.entry.Owner, c.entry.Loop = c, max(0, d.Loop)
+	c.server = mysession.NewServer(w.shared, &mysession.ServerFacts{
+		Capabilities: serverCaps, ThreadID: c.db.id, MariaDB: w.mariaDB, Status: wire.StatusAutocommit,
+		Base: maps.Clone(baseVariables), Collation: 45, Setup: mysession.Setup,
+	})
+	w.conns = append(w.conns, c)
+	w.carryOut(w.group.Dialed(d, &c.entry, nil, false, w.now, nil))
+}
+
+func (w *world) release(d *conn, reuse bool) {
+	d.entry.Settings = d.server.Key()
+	if reuse && !d.broken && !d.closing {
+		w.checkClean(d)
+	}
+	w.carryOut(w.group.Release(&d.entry, reuse && !d.broken, w.now, nil))
+}
+
+// checkClean looks for what a released connection must not have.
+func (w *world) checkClean(d *conn) {
+	s := d.db
+	if len(d.toServer) > 0 {
+		return // a statement is being closed
+	}
+	if s.inTrans || len(s.users) > 0 || len(s.temp) > 0 || len(s.locks) > 0 || s.vars[untracked] != "8388608" || !s.tracksAll {
+		w.failf("connection %d is released with state: transaction %v, %v, %v, %v", d.number, s.inTrans, s.users, s.temp, s.locks)
+	}
+}
+
+// shutdown ends a connection; its slot is free when that is done.
+func (w *world) shutdown(d *conn) {
+	d.closing = true
+	w.later(time.Duration(w.rng.IntN(2000))*time.Microsecond, func() {
+		d.broken, d.noticed = true, true
+		w.carryOut(w.group.Closed(&d.entry, w.now, nil))
+	})
+}
+
+// read gives the proxy what has come from the server.
+func (d *conn) read(n int) {
+	d.kept = append(d.kept, d.db.sent[:n]...)
+	d.db.sent = d.db.sent[n:]
+	for len(d.kept) > 0 && !d.closing && !d.noticed {
+		c := d.borrower
+		if c == nil {
+			d.w.failf("an idle connection received %q", d.kept)
+			return
+		}
+		used := c.session.ServerData(d.kept)
+		d.kept = d.kept[used:]
+		if d.borrower == c {
+			return
+		}
+	}
+}
+
+// lost tells the proxy that the server has gone.
+func (d *conn) lost() {
+	d.noticed = true
+	w := d.w
+	if d.closing {
+		return
+	}
+	if c := d.borrower; c != nil {
+		c.db, d.borrower = nil, nil
+		w.release(d, false)
+		c.session.ServerGone()
+		c.wake = true
+		return
+	}
+	w.carryOut(w.group.Lost(&d.entry, w.now, nil))
+}
+
+// part is how much of n bytes comes at once.
+func (w *world) part(n int) int {
+	if n == 0 {
+		return 0
+	}
+	switch w.rng.IntN(4) {
+	case 0:
+		return 1
+	case 1:
+		return n
+	}
+	return 1 + w.rng.IntN(n)
+}
