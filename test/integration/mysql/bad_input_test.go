@@ -55,8 +55,10 @@ func TestBadLogin(t *testing.T) {
 	s := newStack(t, myserver.MariaDB, daemonproc.Options{Group: connections(1), Top: daemonproc.Map{"login_timeout": "2s"}})
 	s.daemon.RequireProxy(t)
 	login := func(change func(*mysql.Login)) []byte {
-		l := &mysql.Login{Capabilities: myclient.Basic | mysql.ClientLongPassword, MaxPacket: 1 << 24, Collation: 45, User: user,
-			AuthResponse: bytes.Repeat([]byte{7}, 20), Plugin: mysql.PluginNative}
+		l := &mysql.Login{
+			Capabilities: myclient.Basic | mysql.ClientLongPassword, MaxPacket: 1 << 24, Collation: 45, User: user,
+			AuthResponse: bytes.Repeat([]byte{7}, 20), Plugin: mysql.PluginNative,
+		}
 		change(l)
 		return mysql.AppendLogin(nil, 1, l)
 	}

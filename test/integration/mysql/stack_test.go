@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"strconv"
 	"strings"
@@ -69,9 +70,7 @@ func newStackOn(t *testing.T, my *myserver.Server, o daemonproc.Options) *stack 
 		engine = "mariadb"
 	}
 	group := daemonproc.Map{"engine": engine}
-	for k, v := range o.Group {
-		group[k] = v
-	}
+	maps.Copy(group, o.Group)
 	o.Group = group
 	o.Writer = my.Addr()
 	o.Users = append([]daemonproc.User{{Name: user, Password: password}}, o.Users...)
@@ -190,14 +189,6 @@ func rows(lines []string) string {
 		}
 	}
 	return strings.Join(out, "; ")
-}
-
-// wantError fails the test unless the reply is the error with this number.
-func wantError(t *testing.T, lines []string, err error, number int) {
-	t.Helper()
-	if err != nil || !strings.HasPrefix(failed(lines), fmt.Sprintf("error %d ", number)) {
-		t.Errorf("got %q, %v, want error %d", lines, err, number)
-	}
 }
 
 // refused gives the number of the error that a login ended with.
