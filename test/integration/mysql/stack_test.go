@@ -5,7 +5,6 @@ package mysql
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"os"
 	"strconv"
