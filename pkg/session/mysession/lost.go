@@ -138,6 +138,8 @@ func (s *Session) survives(release, undone bool) bool {
 		err = verdict(outcomeNothing, false, lost)
 	}
 	switch {
+	case s.body.open() && s.srv.idle():
+		s.losesSilent(err)
 	case s.body.open():
 		// The rest of the command is still to come; the answer comes behind it.
 		s.body.to = toFailure
@@ -158,6 +160,17 @@ func (s *Session) survives(release, undone bool) bool {
 	}
 	s.resume()
 	return true
+}
+
+// losesSilent goes on in the middle of a command that no server has to answer: one
+// without a reply, whose rest is dropped, or one that the session itself refuses.
+func (s *Session) losesSilent(err *wire.Error) {
+	if s.body.to != toFailure {
+		s.body.to = toNowhere
+	}
+	if err != nil {
+		s.failure = err
+	}
 }
 
 // forgettable are pins whose state nobody misses.

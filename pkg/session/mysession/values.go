@@ -38,11 +38,17 @@ func (s *Session) beforeUnseen() bool {
 	return true
 }
 
-// setLastID gives the connection the session's LAST_INSERT_ID().
+// setLastID gives the connection the session's LAST_INSERT_ID(). If a statement may
+// have given it one meanwhile, it is asked for that first: an explicit value leaves
+// there what an earlier borrower had.
 func (s *Session) setLastID() bool {
 	srv := s.srv
-	if srv.idChanged || srv.lastID == s.lastID && !srv.lastIDUnknown {
+	if srv.lastID == s.lastID && !srv.lastIDUnknown {
 		return true
+	}
+	if srv.idChanged {
+		s.ahead(forLastID, []byte("SELECT LAST_INSERT_ID()"))
+		return false
 	}
 	s.ahead(forSetLastID, strconv.AppendUint([]byte("SET last_insert_id="), s.lastID, 10))
 	return false
