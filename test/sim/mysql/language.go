@@ -236,7 +236,6 @@ func (s *server) selects(rest, meaning string, params []string, binary, more boo
 		}
 	}
 	s.result(names, values, binary, more)
-	s.rowCount = -1
 	return true
 }
 
@@ -303,7 +302,7 @@ func (s *server) result(names []string, rows [][]string, binary, more bool) {
 		s.sent = wire.AppendTextRow(s.sent, s.next(), values...)
 	}
 	s.sent = wire.AppendResultEnd(s.sent, s.next(), s.caps, wire.OK{Status: status, Track: s.block})
-	s.block = nil
+	s.block, s.rowCount = nil, -1
 }
 
 func (s *server) column(name string) {
@@ -378,6 +377,9 @@ func (s *server) execute(p []byte) {
 			params = append(params, string(long))
 		case x.Nulls[i/8]>>(i%8)&1 == 1:
 			params = append(params, "\x00")
+		case at >= len(p) || wire.Type(st.types[2*i]) == wire.TypeLongLong && at+8 > len(p):
+			s.plainError(1210, "Incorrect arguments to mysqld_stmt_execute")
+			return
 		case wire.Type(st.types[2*i]) == wire.TypeLongLong:
 			params = append(params, fmt.Sprintf("i:%d", binary.LittleEndian.Uint64(p[at:])))
 			at += 8

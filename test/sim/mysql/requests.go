@@ -24,8 +24,10 @@ func (c *client) next() request {
 		sql := ""
 		sql, r.row = c.sql()
 		if rng.IntN(15) == 0 && r.row == "" {
-			more, _ := c.selects()
-			sql += "; " + more
+			// Not what asks for the statement before, nor a change of sql_mode in the
+			// middle: the proxy looks at a text as a whole.
+			sql, _ = c.selects()
+			sql = "SELECT '" + c.mark() + "', @@time_zone; " + pick(rng.IntN, "SET time_zone='multi'; ", "BOGUS; ", "BEGIN; ", "") + sql
 		}
 		r.p = wire.AppendQuery(nil, c.caps, sql)
 		return r
@@ -122,8 +124,12 @@ func (c *client) sets() string {
 
 func (c *client) prepare() []byte {
 	rng := c.w.rng
-	text := pick(rng.IntN, "SELECT ?, 'all'", "SELECT ?, ?, @@time_zone", "SELECT LAST_INSERT_ID(), DATABASE()",
-		"INSERT INTO t VALUES (?)", "SELECT meaning, 'x' FROM t", "SELECT '"+c.mark()+"', ?", "SELECT ?, 'all'", "SYNTAX ERROR",
+	meaning := "SELECT meaning, 'x' FROM t"
+	if c.direct.schema == "" { // no server can be made to have none again
+		meaning = "SELECT 'x' FROM t"
+	}
+	text := pick(rng.IntN, meaning, "SELECT ?, 'all'", "SELECT ?, ?, @@time_zone", "SELECT LAST_INSERT_ID(), DATABASE()",
+		"INSERT INTO t VALUES (?)", "SELECT '"+c.mark()+"', ?", "SELECT ?, 'all'", "SYNTAX ERROR",
 		"SET time_zone='prepared'", "SELECT written FROM t", "SELECT CONNECTION_ID(), @u")
 	if text != "SYNTAX ERROR" {
 		c.prepared++

@@ -69,6 +69,7 @@ const (
 	queryKilled
 	toldRolledBack
 	toldUnknown
+	idLost
 	faultKinds
 )
 
@@ -76,6 +77,7 @@ func (f fault) String() string {
 	return [...]string{
 		"clients vanished", "database connections died", "borrow time-outs", "dials refused", "requests to kill a query",
 		"commands told as undone", "commands told as unknown",
+		"last insert ids lost with their connection",
 	}[f]
 }
 
@@ -159,6 +161,7 @@ func (w *world) addClient(i int) {
 	if w.rng.IntN(3) == 0 {
 		c.direct.schema = fmt.Sprintf("s%d", w.rng.IntN(3))
 	}
+	c.direct.commit = func(row string) { c.pending = append(c.pending, row) }
 	schema := c.direct.schema
 	c.waiter.Owner, c.waiter.Loop = c, w.rng.IntN(2)
 	w.clients = append(w.clients, c)
