@@ -62,10 +62,10 @@ func (s *Session) clientParse(p []byte, total int) (int, bool) {
 		}
 		effects = s.effectsThrough(names, effects)
 		s.freshSequences(effects)
-		number := s.serverNumberOf(names)
+		names.number = s.serverNumberOf(names)
 		s.parseUnnamed(tail, names, effects)
-		if number != 0 {
-			s.sendUnnamed(number)
+		if names.number != 0 {
+			s.sendUnnamed(names.number)
 		} else {
 			s.host.ToServer(p[:total])
 		}
@@ -262,9 +262,10 @@ func (s *Session) clientBind(p []byte, total int) (int, bool) {
 		return s.block()
 	}
 	if len(name) == 0 {
-		s.freshSequences(s.unnamed.effects)
+		effects := s.effectsThrough(s.unnamed.names, s.unnamed.effects)
+		s.freshSequences(effects)
 		s.ensureUnnamed()
-		s.bound(s.owe(entryBind, forward), portal, s.unnamed.effects)
+		s.bound(s.owe(entryBind, forward), portal, effects)
 		s.boundNames(portal)
 		return s.pass(p, total), true
 	}

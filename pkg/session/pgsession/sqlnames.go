@@ -16,6 +16,9 @@ type nameIn struct {
 	name       string // "": there is none
 	start, end int
 	deallocate bool
+	// number is the statement's on the server, where the text was sent last; 0 if
+	// there was none.
+	number uint32
 }
 
 // namedStatement tells whether a text is EXECUTE or DEALLOCATE of a statement
@@ -53,6 +56,21 @@ func (s *Session) effectsThrough(n nameIn, effects sqlscan.Effects) sqlscan.Effe
 		effects |= st.text.Value().effects
 	}
 	return effects
+}
+
+// namesHold tells whether the name in the text of the unnamed statement still means
+// what it meant when the text was sent.
+func (s *Session) namesHold() bool {
+	n := &s.unnamed.names
+	if n.name == "" {
+		return true
+	}
+	st, ok := s.statements[n.name]
+	if !ok {
+		return n.number == 0
+	}
+	pr := s.srv.prepared.get(st)
+	return pr != nil && pr.number == n.number
 }
 
 // serverNumberOf prepares the statement that a text names; 0 if there is none, so

@@ -61,11 +61,11 @@ func (s *Session) forgetUnnamed() {
 func (s *Session) ensureUnnamed() {
 	srv, u := s.srv, &s.unnamed
 	switch {
-	case u.alive && srv.unnamed == u.version:
+	case u.alive && srv.unnamed == u.version && s.namesHold():
 	case u.alive && len(u.tail) > 0:
-		number := s.serverNumberOf(u.names)
+		u.names.number = s.serverNumberOf(u.names)
 		s.owe(entryParse, skip)
-		s.sendUnnamed(number)
+		s.sendUnnamed(u.names.number)
 		srv.setUnnamed(u.version)
 	case srv.unnamed != 0:
 		// Somebody else's is in place, and must not be reached.
