@@ -131,7 +131,9 @@ func (s *Session) survives(release, undone bool) bool {
 	var err *wire.Error
 	switch {
 	case !s.srv.idle() && x.why == forClient:
-		err = verdict(x.outcome, transaction || implicit || undone, lost)
+		// Behind an error it is not certain that there is a transaction.
+		certain := s.srv.inTransaction() && !s.srv.unsure || transaction && x.outcome == outcomeNothing
+		err = verdict(x.outcome, certain || implicit || undone, lost)
 	case transaction:
 		err = verdict(outcomeUndone, true, lost)
 	case lost != 0:

@@ -190,10 +190,11 @@ func (c *client) refusal(payload []byte, seq byte) bool {
 // differs looks at a packet that is not the one expected.
 func (c *client) differs(packet []byte) {
 	r := c.sent[0]
-	if c.mayLose && packet[4] < 0xfb && c.readsID(string(r.p)) {
-		// The connection died before the proxy could ask it for the last insert id.
+	if c.mayLose && packet[4] < 0xfb {
+		// The connection died with long data, or before the proxy could ask it for
+		// the last insert id or the variables.
 		c.doubtful = true
-		c.w.met[idLost]++
+		c.w.met[stateLost]++
 		return
 	}
 	e, bad := wire.ParseError(packet[wire.HeaderLen:])
@@ -214,16 +215,6 @@ func (c *client) differs(packet []byte) {
 	case e.State == "40003":
 		c.w.met[toldUnknown]++
 	}
-}
-
-// readsID tells whether a command shows the last insert id.
-func (c *client) readsID(p string) bool {
-	if p[4] == byte(wire.ComStmtExecute) {
-		id, _ := wire.StatementID([]byte(p[4:]))
-		st := c.direct.stmts[id]
-		return st != nil && strings.Contains(st.text, "LAST_INSERT_ID")
-	}
-	return strings.Contains(p, "LAST_INSERT_ID")
 }
 
 // answered is called when a reply was complete and right.

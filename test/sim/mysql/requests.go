@@ -206,7 +206,6 @@ func (c *client) execute() request {
 			}
 		}
 	}
-	c.longData = false
 	r.p = wire.AppendPacket(nil, 0, p)
 	return r
 }

@@ -69,7 +69,7 @@ const (
 	queryKilled
 	toldRolledBack
 	toldUnknown
-	idLost
+	stateLost
 	faultKinds
 )
 
@@ -77,7 +77,7 @@ func (f fault) String() string {
 	return [...]string{
 		"clients vanished", "database connections died", "borrow time-outs", "dials refused", "requests to kill a query",
 		"commands told as undone", "commands told as unknown",
-		"last insert ids lost with their connection",
+		"replies that miss what was lost with a connection",
 	}[f]
 }
 
