@@ -175,8 +175,9 @@ func (s *Session) losesSilent(err *wire.Error) {
 	}
 }
 
-// forgettable are pins whose state nobody misses.
-const forgettable = session.PinDiagnostics | session.PinFoundRows | session.PinRowCount | session.PinOpenCursor | session.PinLongData
+// forgettable are pins whose state nobody misses, or whose loss shows by itself: a
+// fetch from a cursor that is not open is refused.
+const forgettable = session.PinDiagnostics | session.PinFoundRows | session.PinRowCount | session.PinOpenCursor
 
 // verdict is what a client is told. undone tells that what was done is undone.
 func verdict(o outcome, undone bool, lost session.Pins) *wire.Error {
