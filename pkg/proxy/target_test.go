@@ -37,6 +37,7 @@ func TestBudgetBeforeFacts(t *testing.T) {
 		}()
 	}
 	eventually(t, "all wait", func() bool { return s.stats().Endpoints[0].Waiting == n })
+	eventually(t, "one connection asks", func() bool { return s.db.peak() > 0 })
 	if p := s.db.peak(); p != 1 {
 		t.Errorf("%d connections before the limit is known", p)
 	}
@@ -60,6 +61,7 @@ func TestFactsAreAskedAgain(t *testing.T) {
 	s := newScene(t, plan{max: 3})
 	s.must(s.client(), "x")
 	s.db.stop()
+	eventually(t, "the proxy knows that its connection is gone", func() bool { return s.stats().Targets[0].Pool.Idle == 0 })
 	s.db.maxConnections.Store(7)
 	waiter := background(func() error {
 		c, err := s.tryClient("app")
