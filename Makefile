@@ -12,7 +12,7 @@ GOLANGCI         := $(CACHE)/golangci-lint-$(GOLANGCI_VERSION)/golangci-lint
 # Modules of their own, so that what only tests need stays out of go.mod.
 MODULES := test/drivers test/deploy
 
-FUZZTIME ?= 3s
+FUZZTIME ?= 2s
 SEEDS    ?= 200
 SEED     ?=
 TESTFLAGS ?=
@@ -63,7 +63,7 @@ integration: ## Tests of the daemon in front of real servers, with real drivers
 	@for m in $(MODULES); do echo "cd $$m && $(GO) test ./..." && (cd $$m && $(GO) test -count=1 -timeout 20m $(TESTFLAGS) ./...) || exit 1; done
 
 .PHONY: fuzz
-fuzz: ## Each fuzz target for FUZZTIME (3s); longer: make fuzz FUZZTIME=5m
+fuzz: ## Each fuzz target for FUZZTIME (2s); longer: make fuzz FUZZTIME=5m
 	@test/fuzz.sh $(FUZZTIME)
 
 .PHONY: sim

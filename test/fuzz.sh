@@ -6,7 +6,7 @@
 # is for running: making inputs small that are merely interesting takes most of it
 # otherwise.
 set -eu
-time=${1:-3s}
+time=${1:-2s}
 cd "$(dirname "$0")/.."
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

@@ -106,8 +106,7 @@ func (e *ProbeError) Error() string { return e.Err.Error() }
 func (e *ProbeError) Unwrap() error { return e.Err }
 
 func kindOf(err error) Kind {
-	var e *ProbeError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*ProbeError](err); ok {
 		return e.Kind
 	}
 	return Unreachable
