@@ -105,8 +105,21 @@ type TargetGroup struct {
 	// Name as for Endpoint.
 	Name   string `config:"name"`
 	Engine Engine `config:"engine"`
-	// Writer is where the database is.
+	// Writer is where the database that accepts writes is meant to be found. It may be zero with Members.
 	Writer Address `config:"writer"`
+	// Members are the servers that hold the database, whichever of them is the writer. Empty means that there is Writer
+	// alone, or what Discovery finds.
+	Members []Address `config:"members"`
+	// Discovery says where members come from beside those named here. It is never empty.
+	Discovery Discovery `config:"discovery"`
+	// InstancePattern makes the host name of an Aurora instance of its identifier, which takes the place of a question
+	// mark; empty derives it from Writer.
+	InstancePattern string `config:"instance_pattern"`
+	// ProbeUser is the User of one of Config.Auth: as that the proxy asks members what they are. Empty when nobody in
+	// Config.Auth can log in to the database without a client's help.
+	ProbeUser string `config:"probe_user"`
+	// ProbeDatabase is the database that it logs in to; PostgreSQL only.
+	ProbeDatabase string `config:"probe_database"`
 	// MaxConnections, when not 0, replaces the max_connections that the database reports in the computation of the budget.
 	MaxConnections int `config:"max_connections"`
 	// MaxConnectionsPercent is the share of the database's max_connections that the proxy may use. 1 to 100.
@@ -146,7 +159,7 @@ type TargetTLS struct {
 	Mode TLSMode `config:"mode"`
 	// CAFile is the absolute path of a PEM bundle; empty means the roots of the system.
 	CAFile string `config:"ca_file"`
-	// ServerName replaces Writer.Host as the name sent (SNI) and verified.
+	// ServerName replaces the member's host name as the one sent (SNI) and verified.
 	ServerName string `config:"server_name"`
 }
 
@@ -211,6 +224,16 @@ const (
 	PostgreSQL Engine = "postgresql"
 	MySQL      Engine = "mysql"
 	MariaDB    Engine = "mariadb"
+)
+
+// Discovery is where the members of a target group come from.
+type Discovery string
+
+// Ways to discover members.
+const (
+	DiscoverNone   Discovery = "static"
+	DiscoverDNS    Discovery = "dns"
+	DiscoverAurora Discovery = "aurora"
 )
 
 // TLSMode is libpq's sslmode without "allow".

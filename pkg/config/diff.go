@@ -36,7 +36,7 @@ func diffSection(changes []Change, n *node, path string, old, new reflect.Value)
 			changes = diffSection(changes, c, full, a, b)
 		case kindList:
 			changes = diffList(changes, c, full, a, b)
-		case kindTexts, kindNetworks:
+		case kindTexts, kindNetworks, kindAddresses:
 			if (a.Len() > 0 || b.Len() > 0) && !reflect.DeepEqual(a.Interface(), b.Interface()) {
 				changes = append(changes, Change{full, c.reload})
 			}

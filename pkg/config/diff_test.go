@@ -47,7 +47,7 @@ allowed_client_networks: [10.0.0.0/8]
 			c.Auth[0].Secret = "/other"
 		}, []config.Change{
 			{Path: "endpoints[b].tls.min_version", Reload: config.NewConnections},
-			{Path: "target_groups[x].writer", Reload: config.Restart},
+			{Path: "target_groups[x].writer", Reload: config.Live},
 			{Path: "target_groups[y].tcp.keepalive_count", Reload: config.NewConnections},
 			{Path: "auth[app].secret", Reload: config.Live},
 		}},
@@ -61,9 +61,11 @@ allowed_client_networks: [10.0.0.0/8]
 		}},
 		{"lists of values", func(c *config.Config) {
 			c.AllowedClientNetworks = append(c.AllowedClientNetworks, netip.MustParsePrefix("192.0.2.0/24"))
+			c.TargetGroups[0].Members = []config.Address{{Host: "a", Port: 1}}
 			c.TargetGroups[0].SessionPinningFilters = []string{"X"}
 			c.TargetGroups[1].SessionPinningFilters = []string{}
 		}, []config.Change{
+			{Path: "target_groups[x].members", Reload: config.Live},
 			{Path: "target_groups[x].session_pinning_filters", Reload: config.NewConnections},
 			{Path: "allowed_client_networks", Reload: config.NewConnections},
 		}},

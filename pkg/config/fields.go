@@ -106,8 +106,29 @@ var fields = []field{
 		help: "Kind of database: it decides the protocol of the endpoints in front of it.",
 	},
 	{
-		path: "target_groups[].writer", reload: Restart,
-		help: "Where the database is: host:port, or a mapping with host and port.",
+		path: "target_groups[].writer", reload: Live,
+		help: "Where the database that accepts writes is found: host:port, or a mapping with host and port. May be left out with members.",
+	},
+	{
+		path: "target_groups[].members", reload: Live,
+		help: "The servers that hold the database, host:port each, whichever is the writer: the proxy asks them. Without it, the writer alone or what discovery finds.",
+	},
+	{
+		path: "target_groups[].discovery", derived: "dns when writer is a name and there are no members, else static",
+		allow: "static|dns|aurora", reload: Live,
+		help: "Where members come from: static is those named here, dns all addresses of the name in writer, aurora the cluster's own table.",
+	},
+	{
+		path: "target_groups[].instance_pattern", derived: "made from the cluster's endpoint in writer", reload: Live,
+		help: "Host names of Aurora instances, with a question mark for the identifier: ?.abc123.eu-central-1.rds.amazonaws.com.",
+	},
+	{
+		path: "target_groups[].probe_user", derived: "the first user in auth that the proxy can log in as by itself", reload: Live,
+		help: "User in auth as whom the proxy asks members which of them is the writer. Needs no privileges.",
+	},
+	{
+		path: "target_groups[].probe_database", def: "postgres", reload: Live,
+		help: "Database in which the proxy asks that; PostgreSQL only.",
 	},
 	{
 		path: "target_groups[].max_connections", def: "0", allow: "0..1000000", reload: Live,
@@ -147,7 +168,7 @@ var fields = []field{
 		help: "PEM bundle of the authorities trusted with verify-ca and verify-full; without it, those of the system.",
 	},
 	{
-		path: "target_groups[].tls.server_name", derived: "the host of writer", reload: NewConnections,
+		path: "target_groups[].tls.server_name", derived: "the member's host name", reload: NewConnections,
 		help: "Name sent to and verified in the database's certificate.",
 	},
 	{

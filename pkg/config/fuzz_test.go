@@ -58,7 +58,7 @@ func checkPromises(t *testing.T, c *config.Config) {
 		}
 	}
 	for _, g := range c.TargetGroups {
-		if g.Writer.Host == "" || g.Writer.Port == 0 || g.MaxIdleConnectionsPercent > g.MaxConnectionsPercent ||
+		if g.Writer.Host == "" && len(g.Members) == 0 || (g.Writer.Host == "") != (g.Writer.Port == 0) || g.Discovery == "" || g.MaxIdleConnectionsPercent > g.MaxConnectionsPercent ||
 			g.MaxConnectionsPercent < 1 || g.MaxConnectionsPercent > 100 || g.ConnectTimeout <= 0 || g.TLS.Mode == "" {
 			t.Errorf("%+v", g)
 		}

@@ -147,6 +147,7 @@ func (c *collector) derive(cfg *Config) {
 		if !c.given(path + ".max_idle_connections_percent") {
 			g.MaxIdleConnectionsPercent = g.MaxConnectionsPercent / 2
 		}
+		c.deriveMembers(g, cfg.Auth)
 		if g.TLS.Mode == "" {
 			switch {
 			case g.DefaultAuthScheme == SchemeIAM:

@@ -46,6 +46,7 @@ func minimalConfig() *config.Config {
 		}},
 		TargetGroups: []config.TargetGroup{{
 			Name: "default", Engine: config.PostgreSQL, Writer: config.Address{Host: "db.internal", Port: 5432},
+			Discovery: config.DiscoverDNS, ProbeUser: "App", ProbeDatabase: "postgres",
 			MaxConnectionsPercent: 100, MaxIdleConnectionsPercent: 50, ConnectionBorrowTimeout: 2 * time.Minute,
 			TLS: config.TargetTLS{Mode: config.TLSPrefer}, ConnectTimeout: 10 * time.Second,
 			MaxConnectionLifetime: 24 * time.Hour, IdleConnectionTimeout: 5 * time.Minute,
@@ -99,11 +100,37 @@ auth: [{user: App, secret: app.json}]`,
 		},
 		{
 			"an IPv6 address with a port", "target_groups: [{writer: '[2001:db8::1]:6000'}]\nauth: [{user: App, secret: app.json}]",
-			func(c *config.Config) { c.TargetGroups[0].Writer = config.Address{Host: "2001:db8::1", Port: 6000} },
+			func(c *config.Config) {
+				c.TargetGroups[0].Writer = config.Address{Host: "2001:db8::1", Port: 6000}
+				c.TargetGroups[0].Discovery = config.DiscoverNone
+			},
 		},
 		{
 			"an IPv6 address without", "target_groups: [{writer: '2001:db8::1'}]\nauth: [{user: App, secret: app.json}]",
-			func(c *config.Config) { c.TargetGroups[0].Writer = config.Address{Host: "2001:db8::1", Port: 5432} },
+			func(c *config.Config) {
+				c.TargetGroups[0].Writer = config.Address{Host: "2001:db8::1", Port: 5432}
+				c.TargetGroups[0].Discovery = config.DiscoverNone
+			},
+		},
+		{
+			"members, and the writer whichever it is", `
+target_groups: [{members: ['10.0.0.1:5433', db2.internal], probe_database: app}]
+auth: [{user: App, secret: app.json}]`,
+			func(c *config.Config) {
+				g := &c.TargetGroups[0]
+				g.Writer, g.Discovery, g.ProbeDatabase = config.Address{}, config.DiscoverNone, "app"
+				g.Members = []config.Address{{Host: "10.0.0.1", Port: 5433}, {Host: "db2.internal", Port: 5432}}
+			},
+		},
+		{
+			"members beside a name", `
+target_groups: [{writer: db.internal, members: [db1, db2]}]
+auth: [{user: App, secret: app.json}]`,
+			func(c *config.Config) {
+				g := &c.TargetGroups[0]
+				g.Discovery = config.DiscoverNone
+				g.Members = []config.Address{{Host: "db1", Port: 5432}, {Host: "db2", Port: 5432}}
+			},
 		},
 		{"null is as good as nothing", minimal + "log:\nadmin: ~\nloops: null\nrequire_tls:\n", func(*config.Config) {}},
 		{"an empty list of endpoints", minimal + "endpoints: []\n", func(*config.Config) {}},

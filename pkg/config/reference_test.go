@@ -212,7 +212,7 @@ func TestReferenceNames(t *testing.T) {
 		},
 		{Path: "auth", Type: "list", Reload: config.Live, Env: "RDSPROXY_AUTH", Help: "Who may log in, and with which secret."},
 		{
-			Path: "target_groups[].tls.server_name", Type: "text", Default: "the host of writer", Reload: config.NewConnections,
+			Path: "target_groups[].tls.server_name", Type: "text", Default: "the member's host name", Reload: config.NewConnections,
 			Help: "Name sent to and verified in the database's certificate.",
 		},
 	}

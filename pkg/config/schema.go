@@ -20,17 +20,18 @@ const (
 	kindBool
 	kindNumber
 	kindDuration
-	kindTexts    // list of text
-	kindNetworks // list of netip.Prefix
-	kindAddress  // host:port, or a mapping with host and port
-	kindSection  // a fixed mapping
-	kindList     // a list of sections
+	kindTexts     // list of text
+	kindNetworks  // list of netip.Prefix
+	kindAddresses // list of Address, each host:port
+	kindAddress   // host:port, or a mapping with host and port
+	kindSection   // a fixed mapping
+	kindList      // a list of sections
 )
 
 func (k kind) String() string {
 	return [...]string{
 		"text", "true or false", "number", "duration", "list of text", "list of networks",
-		"host:port, or mapping with host and port", "section", "list",
+		"list of host:port", "host:port, or mapping with host and port", "section", "list",
 	}[k]
 }
 
@@ -104,6 +105,8 @@ func kindOf(t reflect.Type) kind {
 		return kindTexts
 	case reflect.TypeFor[[]netip.Prefix]():
 		return kindNetworks
+	case reflect.TypeFor[[]Address]():
+		return kindAddresses
 	}
 	switch t.Kind() {
 	case reflect.String:

@@ -124,9 +124,7 @@ func (c *collector) targetGroups(cfg *Config) {
 	for i, g := range cfg.TargetGroups {
 		path := fmt.Sprintf("target_groups[%d]", i)
 		c.name(path+".name", g.Name, names)
-		if g.Writer == (Address{}) {
-			c.add(path+".writer", "is missing", "set the address of the database, host:port")
-		}
+		c.members(path, g, cfg.Auth)
 		if g.MaxIdleConnectionsPercent > g.MaxConnectionsPercent {
 			c.add(path+".max_idle_connections_percent",
 				fmt.Sprintf("%d is more than max_connections_percent, %d", g.MaxIdleConnectionsPercent, g.MaxConnectionsPercent),

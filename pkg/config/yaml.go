@@ -151,6 +151,12 @@ func (r *reader) value(y *yaml.Node, n *node, path string) (any, bool) {
 			return nil, false
 		}
 		return r.networks(texts, path)
+	case kindAddresses:
+		texts, ok := r.texts(y, path)
+		if !ok {
+			return nil, false
+		}
+		return r.addresses(texts, path)
 	case kindAddress:
 		if y.Kind == yaml.MappingNode {
 			return r.address(y, path)
@@ -228,6 +234,19 @@ func (r *reader) networks(texts []string, path string) (any, bool) {
 		networks = append(networks, p)
 	}
 	return networks, true
+}
+
+func (r *reader) addresses(texts []string, path string) (any, bool) {
+	addresses := make([]Address, 0, len(texts))
+	for i, text := range texts {
+		a, t := parseAddress(text)
+		if t.found() {
+			r.add(fmt.Sprintf("%s[%d]", path, i), t.what, t.do)
+			return nil, false
+		}
+		addresses = append(addresses, a.(Address))
+	}
+	return addresses, true
 }
 
 // addressNode is the mapping form of an address.
