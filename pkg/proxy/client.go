@@ -3,6 +3,7 @@
 package proxy
 
 import (
+	"cmp"
 	"crypto/tls"
 	"runtime/debug"
 	"time"
@@ -411,10 +412,14 @@ func (c *client) Note(e session.Event, detail string) {
 		log.Warn("The session's settings could not be applied to a database connection.", fields...)
 	case session.EventBorrowTimeout:
 		c.counts().borrowTimeouts++
-		err := c.target.group.LastDialError(c.pool)
+		err := cmp.Or(c.target.NoWriter(), c.target.group.LastDialError(c.pool))
 		log.Warn("Timed-out waiting to acquire database connection.", append(fields, zap.NamedError("last_dial_error", err))...)
 	case session.EventCleanupFailed:
 		log.Warn("A database connection could not be cleaned after its client, and is closed.", fields...)
+	case session.EventReadOnly:
+		if c.db != nil {
+			c.db.opts.suspect("it refuses to write")
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"time"
 
 	"go.uber.org/zap"
@@ -17,7 +18,9 @@ import (
 // dbConn is one database connection on its worker: the Handler of its socket
 // and the Owner of the pool's entry.
 type dbConn struct {
-	target   *TargetGroup
+	target *TargetGroup
+	// opts are those that it was opened with: they lead to its server.
+	opts     *TargetOptions
 	era      *era
 	worker   *worker // where the socket lives
 	conn     *netloop.Conn
@@ -104,6 +107,9 @@ func (d *dbConn) Drained(*netloop.Conn) {
 func (d *dbConn) Closed(_ *netloop.Conn, err error) {
 	d.conn = nil
 	w := d.worker
+	if !d.closing && !d.outdated() && !errors.Is(err, net.ErrClosed) {
+		d.opts.suspect("a connection broke")
+	}
 	switch c := d.borrower; {
 	case d.closing:
 		w.closed(d)
@@ -131,7 +137,7 @@ func (d *dbConn) shutdown() {
 		d.worker.closed(d)
 		return
 	}
-	if d.outdated() {
+	if d.outdated() || d.era.silent.Load() {
 		// Its server may be gone without a word, and the slot is wanted now.
 		d.conn.Close()
 		return

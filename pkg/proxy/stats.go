@@ -3,6 +3,7 @@
 package proxy
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/rdsproxy/rdsproxy/pkg/pool"
@@ -170,7 +171,7 @@ func (t *TargetGroup) stats(n *targetCounts) TargetStats {
 		s.Pins[session.PinName(i)] = n.pins[i]
 		s.Pinned[session.PinName(i)] = n.pinned[i]
 	}
-	s.LastError = s.Pool.DialError
+	s.LastError = cmp.Or(t.NoWriter(), s.Pool.DialError)
 	if facts := t.knownFacts(); facts != nil {
 		s.MaxConnections = facts.maxConnections
 	}

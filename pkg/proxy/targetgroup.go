@@ -49,6 +49,10 @@ type TargetOptions struct {
 	TLS bool
 	// InitQuery: connections are set up by an init query.
 	InitQuery bool
+	// Suspect is told when something is odd with the server that the dialer leads to:
+	// a connection could not be opened, or broke, or refused to write. It must return
+	// at once. It may be nil.
+	Suspect func(why string)
 }
 
 func (o *TargetOptions) tls() int {
@@ -96,8 +100,6 @@ type TargetGroup struct {
 	opened   atomic.Uint64
 	failed   *reasonCounts
 	openTLS  atomic.Int64
-	// severed counts the changes of the writer.
-	severed atomic.Uint64
 }
 
 // Why a database connection could not be opened.
@@ -292,22 +294,25 @@ func (t *TargetGroup) onTick() {
 // its own.
 func (t *TargetGroup) dial(d *pool.DialAttempt) {
 	key := d.Pool.Key()
-	now, err := t.eras.await(t.proxy.mayDial)
+	now, dials, err := t.eras.await()
 	if err != nil {
 		t.carryOutAll(t.group.Dialed(d, nil, err, false, t.proxy.now(), nil))
 		return
 	}
 	o := t.opts.Load()
-	ctx, stop := context.WithTimeout(now.ctx, o.ConnectTimeout)
+	ctx, stop := context.WithTimeout(dials, o.ConnectTimeout)
 	defer stop()
 	l, err := t.open(ctx, o, key, d)
 	if err != nil {
 		t.failed.add(t.failureReason(ctx, err))
-		if now.ctx.Err() == nil {
+		permanent := t.isPermanent(key.User, err)
+		if dials.Err() == nil {
+			if !permanent {
+				o.suspect("a connection could not be opened")
+			}
 			t.log.Warn("A database connection could not be opened.",
 				zap.String("user", key.User), zap.String("database", key.Database), zap.Error(err))
 		}
-		permanent := t.isPermanent(key.User, err)
 		if !permanent && !t.engine.deniesLogin(err) {
 			t.doubtFacts()
 		}
@@ -317,7 +322,7 @@ func (t *TargetGroup) dial(d *pool.DialAttempt) {
 	t.opened.Add(1)
 	w := t.proxy.workerFor(d.Loop)
 	tc, encrypted := l.conn.(*tls.Conn)
-	db := &dbConn{target: t, era: now, worker: w, shared: t.sharedFor(key), pid: l.pid, secret: l.secret, tls: encrypted}
+	db := &dbConn{target: t, opts: o, era: now, worker: w, shared: t.sharedFor(key), pid: l.pid, secret: l.secret, tls: encrypted}
 	db.entry.Owner = db
 	db.server = t.engine.newServer(db.shared.shared, &l, o, d)
 	posted := w.loop.Post(func() {
@@ -408,7 +413,7 @@ func (t *TargetGroup) cancel(db *dbConn) (over bool) {
 	}()
 	ctx, stop := context.WithTimeout(t.proxy.ctx, cancelLimit)
 	defer stop()
-	sent, err := t.engine.cancel(ctx, t.opts.Load(), db)
+	sent, err := t.engine.cancel(ctx, db.opts, db)
 	if err == nil {
 		return true
 	}

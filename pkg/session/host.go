@@ -81,4 +81,7 @@ const (
 	// EventCleanupFailed: the connection could not be cleaned after the client
 	// and was thrown away.
 	EventCleanupFailed
+	// EventReadOnly: the database refused to write because it is read-only. It may
+	// not be the writer any more.
+	EventReadOnly
 )
