@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # What applications do with psycopg 3. Prints the same whether or not there is a proxy.
+import logging
 import os
 import threading
 
 import psycopg
 from psycopg import errors
 from psycopg.types.json import Jsonb
+
+# At the end of a pipeline with an error the driver warns or does not, as the replies come in.
+logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 
 def parameters(conn):
