@@ -9,7 +9,7 @@ import (
 // Pause implements admin.Controller.
 func (g *graph) Pause(name string) bool {
 	return g.eachGroup(name, func(t *targetGroup) {
-		g.log.Info("Paused: clients wait for database connections.", zap.String("target_group", t.conf.Name))
+		g.log.Info("Paused: clients wait for database connections.", zap.String("target_group", t.plan.conf.Name))
 		t.group.Pause()
 	})
 }
@@ -17,7 +17,7 @@ func (g *graph) Pause(name string) bool {
 // Resume implements admin.Controller.
 func (g *graph) Resume(name string) bool {
 	return g.eachGroup(name, func(t *targetGroup) {
-		g.log.Info("Resumed.", zap.String("target_group", t.conf.Name))
+		g.log.Info("Resumed.", zap.String("target_group", t.plan.conf.Name))
 		t.group.Resume()
 	})
 }
@@ -27,7 +27,7 @@ func (g *graph) eachGroup(name string, f func(*targetGroup)) (found bool) {
 	g.changing.Lock()
 	defer g.changing.Unlock()
 	for _, t := range g.targets {
-		if name == "" || t.conf.Name == name {
+		if name == "" || t.plan.conf.Name == name {
 			f(t)
 			found = true
 		}

@@ -57,6 +57,10 @@ func Run(ctx context.Context, opts Options) error {
 		return err
 	}
 	defer g.proxy.Close()
+	defer g.unwatch()
+	if err := g.watch(); err != nil {
+		return err
+	}
 
 	var group run.Group
 	addActor(&group, func(ctx context.Context) error { g.store.Run(ctx); return nil })

@@ -21,6 +21,9 @@ type fakeDB struct {
 	wg   sync.WaitGroup
 
 	sessions, goodbyes atomic.Int64
+	// readOnly is what it says of itself; asked counts how often it was asked.
+	readOnly atomic.Bool
+	asked    atomic.Int64
 
 	mu      sync.Mutex
 	sockets map[net.Conn]bool
@@ -121,7 +124,22 @@ func (db *fakeDB) answer(pg *pgproto3.Backend, sql string) {
 	if strings.Contains(sql, "current_setting('max_connections')") {
 		values = [][]byte{strconv.AppendInt(nil, 10, 10), []byte("3"), []byte("0"), []byte("17.5"), []byte("170005"), []byte("f"), nil}
 	}
-	pg.Send(&pgproto3.RowDescription{Fields: []pgproto3.FieldDescription{{Name: []byte("name"), DataTypeOID: 25}}})
+	if strings.Contains(sql, "pg_is_in_recovery") && strings.Contains(sql, "pg_control_system") {
+		db.asked.Add(1)
+		is := "f"
+		if db.readOnly.Load() {
+			is = "t"
+		}
+		values = nil
+		for _, v := range []string{is, is, "4711", "17000" + db.addr()[len("127.0.0.1:"):], "1", "1000", "0"} {
+			values = append(values, []byte(v))
+		}
+	}
+	var fields []pgproto3.FieldDescription
+	for range values {
+		fields = append(fields, pgproto3.FieldDescription{Name: []byte("name"), DataTypeOID: 25})
+	}
+	pg.Send(&pgproto3.RowDescription{Fields: fields})
 	pg.Send(&pgproto3.DataRow{Values: values})
 	pg.Send(&pgproto3.CommandComplete{CommandTag: []byte("SELECT 1")})
 }

@@ -48,9 +48,9 @@ type graph struct {
 }
 
 type targetGroup struct {
-	conf  config.TargetGroup
-	ca    []byte // what the CA file contained
-	group *proxy.TargetGroup
+	plan     *plan
+	group    *proxy.TargetGroup
+	follower *follower
 }
 
 type endpoint struct {
@@ -95,12 +95,16 @@ func build(ctx context.Context, cfg *config.Config, opts Options, log *zap.Logge
 func (g *graph) buildParts(ctx context.Context, cfg *config.Config) error {
 	groups := make(map[string]*proxy.TargetGroup)
 	for _, conf := range cfg.TargetGroups {
-		o, ca, err := g.targetOptions(ctx, conf)
+		p, err := g.newPlan(ctx, conf)
 		if err != nil {
-			return fmt.Errorf("target_groups[%s].%w", conf.Name, err)
+			return err
 		}
-		groups[conf.Name] = g.proxy.AddTargetGroup(o)
-		g.targets = append(g.targets, &targetGroup{conf, ca, groups[conf.Name]})
+		if err := p.checkWatching(); err != nil {
+			return err
+		}
+		group := g.proxy.AddTargetGroup(p.options(p.first(), nil))
+		groups[conf.Name] = group
+		g.targets = append(g.targets, &targetGroup{p, group, newFollower(group, p, g.log)})
 	}
 	for _, conf := range cfg.Endpoints {
 		l, err := loadCertificate(conf.TLS)
@@ -126,26 +130,6 @@ func proxySettings(cfg *config.Config) proxy.Settings {
 		MaxClients: cfg.MaxClientConnections, MaxUnauthenticated: cfg.MaxUnauthenticatedConnections,
 		RequireTLS: cfg.RequireTLS, Admits: cfg.AllowsClient,
 	}
-}
-
-// targetOptions turns a target group's configuration into what the proxy needs.
-// It reads the CA file, and also gives what that contains.
-func (g *graph) targetOptions(ctx context.Context, t config.TargetGroup) (o proxy.TargetOptions, ca []byte, err error) {
-	l, err := newLogins(ctx, g.users, t)
-	if err != nil {
-		return o, nil, err
-	}
-	o = proxy.TargetOptions{
-		Name:           t.Name,
-		MaxConnections: t.MaxConnections, MaxConnectionsPercent: t.MaxConnectionsPercent,
-		MaxIdlePercent: t.MaxIdleConnectionsPercent,
-		BorrowTimeout:  t.ConnectionBorrowTimeout, ConnectTimeout: t.ConnectTimeout,
-		MaxLifetime: t.MaxConnectionLifetime, IdleTimeout: t.IdleConnectionTimeout,
-		MaxStatements: t.MaxPreparedStatements, Credentials: l,
-		TLS: t.TLS.Mode != config.TLSDisable, InitQuery: t.InitQuery != "",
-	}
-	ca, err = setDialer(&o, t)
-	return o, ca, err
 }
 
 func (g *graph) endpointOptions(p *endpoint) proxy.EndpointOptions {
@@ -177,6 +161,27 @@ func (g *graph) rotated(user string) {
 		if conf, ok := g.config().TargetGroup(t.group.Name()); ok {
 			time.AfterFunc(conf.RetireAfterRotation, func() { t.group.RetireUser(user) })
 		}
+	}
+}
+
+// watch starts to look for the writers.
+func (g *graph) watch() error {
+	g.changing.Lock()
+	defer g.changing.Unlock()
+	for _, t := range g.targets {
+		if err := t.follower.start(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unwatch ends that.
+func (g *graph) unwatch() {
+	g.changing.Lock()
+	defer g.changing.Unlock()
+	for _, t := range g.targets {
+		t.follower.retire()
 	}
 }
 

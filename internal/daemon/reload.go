@@ -102,22 +102,37 @@ func (g *graph) apply(ctx context.Context, next *config.Config) error {
 // change stays as it is.
 func (g *graph) prepareTargets(ctx context.Context, next *config.Config) (changes []func(), err error) {
 	for _, t := range g.targets {
-		conf, ok := next.TargetGroup(t.conf.Name)
+		conf, ok := next.TargetGroup(t.plan.conf.Name)
 		if !ok {
 			continue // removed; clients may still be there
 		}
-		conf.Writer, conf.Engine = t.conf.Writer, t.conf.Engine
-		o, ca, err := g.targetOptions(ctx, conf)
+		conf.Engine = t.plan.conf.Engine
+		p, err := g.newPlan(ctx, conf)
 		if err != nil {
-			return nil, fmt.Errorf("target_groups[%s].%w", conf.Name, err)
+			return nil, err
 		}
-		changes = append(changes, func() {
-			retire := conf.TLS != t.conf.TLS || !bytes.Equal(ca, t.ca) || conf.InitQuery != t.conf.InitQuery
-			t.conf, t.ca = conf, ca
-			t.group.Update(o, retire)
-		})
+		if err := p.checkWatching(); err != nil {
+			return nil, err
+		}
+		changes = append(changes, func() { g.changeTarget(t, p) })
 	}
 	return changes, nil
+}
+
+// changeTarget puts a plan in force. The members are watched on, unless they may be
+// others.
+func (g *graph) changeTarget(t *targetGroup, p *plan) {
+	was := t.plan
+	t.plan = p
+	retire := p.conf.TLS != was.conf.TLS || !bytes.Equal(p.ca, was.ca) || p.conf.InitQuery != was.conf.InitQuery
+	if p.watchedAlike(was) {
+		t.follower.update(p, retire)
+		return
+	}
+	t.follower = t.follower.successor(p, retire)
+	if err := t.follower.start(); err != nil { // the plan was checked
+		g.log.Error("The members of a target group are not watched.", zap.String("target_group", p.conf.Name), zap.Error(err))
+	}
 }
 
 // preparePoints does the same for the endpoints.

@@ -9,9 +9,7 @@ import (
 
 	"github.com/rdsproxy/rdsproxy/pkg/admin"
 	"github.com/rdsproxy/rdsproxy/pkg/config"
-	"github.com/rdsproxy/rdsproxy/pkg/pool"
 	"github.com/rdsproxy/rdsproxy/pkg/proxy"
-	"github.com/rdsproxy/rdsproxy/pkg/target"
 )
 
 // loopsAnswerWithin is how long a snapshot waits for the event loops' numbers.
@@ -80,7 +78,7 @@ func (g *graph) Snapshot() admin.Snapshot {
 	g.changing.Lock()
 	defer g.changing.Unlock()
 	for i, t := range s.Targets {
-		group := adminTargetGroup(t, g.targets[i].conf)
+		group := adminTargetGroup(t, g.targets[i])
 		for j := range group.Targets {
 			tellOfSecrets(&group.Targets[j], broken == len(g.config().Auth), detail)
 		}
@@ -117,36 +115,15 @@ func adminEndpoint(e proxy.EndpointStats) admin.Endpoint {
 	}
 }
 
-func adminTargetGroup(t proxy.TargetStats, conf config.TargetGroup) admin.TargetGroup {
+func adminTargetGroup(t proxy.TargetStats, of *targetGroup) admin.TargetGroup {
 	p := &t.Pool
 	out := admin.TargetGroup{
-		Name: t.Name, Engine: string(conf.Engine), MaxConnections: uint64(t.MaxConnections),
+		Name: t.Name, Engine: string(of.plan.conf.Engine), MaxConnections: uint64(t.MaxConnections),
 		MaxConnectionsAllowed: uint64(p.Budget),
 		Borrows:               p.Borrows, Waited: p.Waited, Replayed: p.Replays, Moved: p.Moves,
 		Pins: t.Pins, Unpins: t.Unpins,
 	}
-	closed := make(map[string]uint64)
-	for _, r := range pool.CloseReasons() {
-		closed[r.String()] = p.Closed[r]
-	}
-	closed["lost"] = p.Lost
-	all := uint64(p.Idle + p.Borrowed + p.Dedicated + p.Closing)
-	tls := min(t.OpenTLS, all)
-	one := admin.Target{
-		Name: conf.Writer.String(), Role: string(config.ReadWrite), Available: t.Available, State: "AVAILABLE",
-		Connections: admin.ByTLS{TLS: tls, Plain: all - tls},
-		Borrowed:    uint64(p.Borrowed + p.Dedicated), InTransaction: t.InTransaction, Pinned: t.Pinned,
-		Dedicated: uint64(p.Dedicated),
-		Requests:  byTLS(t.Requests), SetupSucceeded: t.Opened, SetupFailed: t.Failed, Closed: closed,
-		Response: latency(t.Response),
-	}
-	if !t.Available {
-		one.State, one.Reason = "UNAVAILABLE", unavailableReason(t.LastError)
-		if t.LastError != nil {
-			one.Description = t.LastError.Error()
-		}
-	}
-	out.Targets = []admin.Target{one}
+	out.Targets = adminTargets(t, of.follower)
 	for _, q := range p.Pools {
 		e := ""
 		if q.DialError != nil {
@@ -159,39 +136,4 @@ func adminTargetGroup(t proxy.TargetStats, conf config.TargetGroup) admin.Target
 		})
 	}
 	return out
-}
-
-// tellOfSecrets adds to a target's health which secrets are wrong. Without any that
-// is right, nobody can log in there.
-func tellOfSecrets(t *admin.Target, all bool, detail string) {
-	if detail == "" {
-		return
-	}
-	if all && t.Available {
-		t.Available, t.State, t.Reason = false, "UNAVAILABLE", "AUTH_FAILURE"
-	}
-	if t.Description != "" {
-		t.Description += "; "
-	}
-	t.Description += detail
-}
-
-// unavailableReason is RDS Proxy's word (TargetHealth.Reason) for an error.
-func unavailableReason(err error) string {
-	if proxy.IsNoCredentials(err) {
-		return "AUTH_FAILURE"
-	}
-	if e, ok := target.ServerError(err); ok {
-		if e.Code[:min(2, len(e.Code))] == "28" {
-			return "AUTH_FAILURE"
-		}
-		return "CONNECTION_FAILED"
-	}
-	if e, ok := target.MySQLServerError(err); ok {
-		if e.State == "28000" {
-			return "AUTH_FAILURE"
-		}
-		return "CONNECTION_FAILED"
-	}
-	return "UNREACHABLE"
 }

@@ -146,6 +146,12 @@ func isName(host string) bool {
 	return err != nil && !strings.HasPrefix(host, "/")
 }
 
+// Check tells what is wrong with the options; New would say the same.
+func (o *Options) Check() error {
+	_, err := o.check()
+	return err
+}
+
 func (o *Options) check() (s settings, err error) {
 	s = settings{discovery: cmp.Or(o.Discovery, Static), timing: o.Timing.withDefaults()}
 	if o.NewProber == nil {

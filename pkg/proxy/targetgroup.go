@@ -88,6 +88,8 @@ type TargetGroup struct {
 	// it has not been unreachable or replaced since.
 	facts *facts
 	fresh bool
+	// learning: the database is being asked beside the dials.
+	learning bool
 
 	// logins is what became of the proxy's logins, by user; see rotating.
 	logins map[string]loginState
@@ -382,25 +384,57 @@ func (t *TargetGroup) failureReason(ctx context.Context, err error) string {
 	return failedUnreachable
 }
 
-// learn asks the database for its limits, unless that is known.
+// learn asks the database for its limits, unless that is known. What was known of
+// another writer, or of a time before a restart, is good enough to begin with.
 func (t *TargetGroup) learn(ctx context.Context, o *TargetOptions, key pool.Key, password string) error {
 	t.mu.Lock()
-	fresh := t.fresh
+	fresh, known, learning := t.fresh, t.facts != nil, t.learning
+	t.learning = t.learning || !fresh && known
 	t.mu.Unlock()
-	if fresh {
+	switch {
+	case fresh, known && learning:
 		return nil
+	case !known:
+		return t.askFacts(ctx, o, key, password)
 	}
+	begun := t.proxy.background.run(func() {
+		defer func() {
+			if v := recover(); v != nil {
+				t.proxy.panicked("panic while the database was asked for its limits", v, debug.Stack())
+			}
+			t.mu.Lock()
+			t.learning = false
+			t.mu.Unlock()
+		}()
+		ctx, stop := context.WithTimeout(t.proxy.mayDial, o.ConnectTimeout)
+		defer stop()
+		if err := t.askFacts(ctx, o, key, password); err != nil {
+			t.log.Debug("The database could not be asked for its limits.", zap.Error(err))
+		}
+	})
+	if !begun {
+		return context.Canceled // the proxy is closing
+	}
+	return nil
+}
+
+func (t *TargetGroup) askFacts(ctx context.Context, o *TargetOptions, key pool.Key, password string) error {
 	f, err := t.engine.learn(ctx, o, key, password)
 	if err != nil {
 		return err
 	}
 	t.mu.Lock()
-	t.facts, t.fresh = &f, true
+	t.facts, t.fresh = &f, t.opts.Load().sameServer(o)
 	t.mu.Unlock()
 	t.log.Info("The database was reached.", zap.String("version", f.version),
 		zap.Int("max_connections", f.maxConnections), zap.Bool("read_only", f.readOnly))
 	t.setLimits()
 	return nil
+}
+
+// sameServer tells whether both lead to the same server by the same dialer.
+func (o *TargetOptions) sameServer(other *TargetOptions) bool {
+	return o.Dialer == other.Dialer && o.MySQLDialer == other.MySQLDialer
 }
 
 // cancel has the database cancel what runs on a connection, and returns when that

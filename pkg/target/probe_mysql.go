@@ -35,6 +35,7 @@ type MySQLProber struct {
 // for.
 func NewMySQLProber(o MySQLOptions, login Credentials[MySQLRequest], aurora bool) *MySQLProber {
 	o.Setup, o.InitQuery, o.Wrap, o.Variables = "", "", nil, nil
+	o.Attributes = []mywire.Attribute{{Name: "_client_name", Value: "rdsproxy"}, {Name: "program_name", Value: probeName}}
 	return &MySQLProber{d: NewMySQLDialer(o), login: login, aurora: aurora}
 }
 

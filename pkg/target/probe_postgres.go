@@ -76,6 +76,9 @@ const auroraQuery = `SELECT server_id, session_id = 'MASTER_SESSION_ID', replica
  FROM pg_catalog.aurora_replica_status()
  WHERE session_id = 'MASTER_SESSION_ID' OR last_update_timestamp > pg_catalog.now() - interval '5 minutes'`
 
+// probeName is what servers show for the connections of probers.
+const probeName = "rdsproxy probe"
+
 // Probe implements failover.Prober.
 func (p *PostgresProber) Probe(ctx context.Context) (failover.Answer, error) {
 	kept := p.conn != nil
@@ -87,7 +90,13 @@ func (p *PostgresProber) Probe(ctx context.Context) (failover.Answer, error) {
 }
 
 // Close implements failover.Prober.
-func (p *PostgresProber) Close() { p.drop() }
+func (p *PostgresProber) Close() {
+	if p.conn != nil {
+		_ = p.conn.Wrapped.SetWriteDeadline(time.Now().Add(time.Second)) // if it fails the server will find out
+		_, _ = p.conn.Conn.Write(wire.AppendTerminate(nil))
+	}
+	p.drop()
+}
 
 func (p *PostgresProber) drop() {
 	if p.conn != nil {
@@ -124,7 +133,7 @@ func (p *PostgresProber) connect(ctx context.Context) error {
 	if err != nil {
 		return &failover.ProbeError{Kind: failover.Refused, Err: err}
 	}
-	r.Replication = ""
+	r.Replication, r.Params = "", []wire.Setting{{Name: "application_name", Value: probeName}}
 	e, err := p.d.Dial(ctx, r)
 	if err != nil {
 		return &failover.ProbeError{Kind: loginKind(err), Err: err}
