@@ -130,7 +130,7 @@ func TestFigureNamesStay(t *testing.T) {
 }
 
 func TestWholeRunIsShort(t *testing.T) {
-	o := options{plan: plan{rounds: 5, warm: 500 * time.Millisecond, load: 2500 * time.Millisecond, idleClients: 5000, settle: 4 * time.Second, logins: 1000}}
+	o := options{plan: plan{rounds: 5, warm: 500 * time.Millisecond, load: 2500 * time.Millisecond, idleClients: 5000, settle: 4 * time.Second}}
 	if d := estimate(o.experiments()); d > 25*time.Minute {
 		t.Errorf("a whole run takes about %v", d)
 	}

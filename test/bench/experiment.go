@@ -50,7 +50,6 @@ type plan struct {
 	load        time.Duration // the measured part of it
 	idleClients int
 	settle      time.Duration // between the last idle client's query and the reading of the memory
-	logins      int
 }
 
 // experiments lists all there is, in the order of the results.
@@ -69,8 +68,9 @@ func (p plan) postgres() []experiment {
 		p.pgbench("pg.simple_tls.c1", 20, rig.Load{Mode: "simple", Clients: 1, TLS: true}),
 		p.pgbench("pg.simple_tls.c32", 20, rig.Load{Mode: "simple", Clients: 32, TLS: true}),
 		p.pgbench("pg.simple_tls.c100", 20, rig.Load{Mode: "simple", Clients: 100, TLS: true}),
-		p.login("pg.login.scram", pool{size: 20}, false),
-		p.login("pg.login.scram_tls", pool{size: 20}, true),
+		p.login("pg.login.scram", pool{size: 20}, rig.Logins{}),
+		p.login("pg.login.scram_tls", pool{size: 20}, rig.Logins{TLS: true}),
+		p.login("pg.login.token_tls", pool{size: 20}, rig.Logins{TLS: true, Token: true}),
 		p.idle("pg.idle.plain", p.pgbench("", 20, rig.Load{Mode: "simple", Clients: 20}), false),
 		p.idle("pg.idle.tls", p.pgbench("", 20, rig.Load{Mode: "simple", Clients: 20, TLS: true}), true),
 	)
@@ -116,21 +116,6 @@ func (p plan) throughput(name string, size pool, l load) experiment {
 }
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
-
-func (p plan) login(name string, size pool, withTLS bool) experiment {
-	return experiment{
-		name: name, pool: size, rounds: p.rounds, metrics: []metric{{"cpu", report.UnitMicros}},
-		estimate: time.Duration(p.logins) * 5 * time.Millisecond,
-		measure: func(ctx context.Context, s *side) ([]float64, error) {
-			i, err := s.shared(ctx, size)
-			if err != nil {
-				return nil, err
-			}
-			d, err := rig.Logins(ctx, i, p.logins, withTLS)
-			return []float64{micros(d)}, errors.Join(err, i.Failed())
-		},
-	}
-}
 
 // idle measures memory in a process of its own: what other experiments left behind would hide what idle clients take. before is a load that has
 // both the code and the pool in memory before the first reading.

@@ -59,7 +59,7 @@ func main() {
 }
 
 func parseFlags() options {
-	o := options{plan: plan{warm: 500 * time.Millisecond, settle: 4 * time.Second, logins: 1000}}
+	o := options{plan: plan{warm: 500 * time.Millisecond, settle: 4 * time.Second}}
 	flag.IntVar(&o.rounds, "rounds", 5, "paired rounds")
 	flag.DurationVar(&o.load, "duration", 2500*time.Millisecond, "measured part of each load run")
 	flag.IntVar(&o.idleClients, "idle-clients", 5000, "clients of the memory figures")
@@ -102,7 +102,7 @@ func (o *options) complete(given map[string]bool) {
 		if !given["figures"] {
 			o.figures = quickFigures
 		}
-		o.settle, o.logins = 2*time.Second, 500
+		o.settle = 2 * time.Second
 	}
 	if o.out == "" && o.from == "" && o.figures == "" && !o.selfCheck {
 		o.out = filepath.Join("bench", "latest.json")

@@ -26,7 +26,7 @@ func (p plan) mysql() []experiment {
 	for _, clients := range []int{1, 32, 100, 300} {
 		out = append(out, p.withDirect(fmt.Sprintf("mysql.point_select.c%d", clients), plain, rig.MySQLLoad{Clients: clients}))
 	}
-	out = append(out, p.sysbench("mysql.read_write.c100", plain, rig.MySQLLoad{Work: myload.ReadWrite, Clients: 100}), p.login("mysql.login.caching_sha2", plain, false))
+	out = append(out, p.sysbench("mysql.read_write.c100", plain, rig.MySQLLoad{Work: myload.ReadWrite, Clients: 100}), p.login("mysql.login.caching_sha2", plain, rig.Logins{}))
 	// MySQL Router keeps a database connection for each client that has prepared a statement, so there it may have as many as it likes; with 20 of
 	// them it serves 20 clients. Its processes come one after the other, because only one may run at a time.
 	unbound := pool{size: mysqlPool, peer: rig.MySQLMaxConnections}
@@ -39,7 +39,7 @@ func (p plan) mysql() []experiment {
 		out = append(out, p.withDirect(fmt.Sprintf("mysql.point_select_tls.c%d", clients), secure, rig.MySQLLoad{Clients: clients, TLS: true}))
 	}
 	out = append(out,
-		p.login("mysql.login.caching_sha2_tls", secure, true),
+		p.login("mysql.login.caching_sha2_tls", secure, rig.Logins{TLS: true}),
 		p.idle("mysql.idle.plain", p.sysbench("", plain, rig.MySQLLoad{Clients: mysqlPool}), false),
 		p.idle("mysql.idle.tls", p.sysbench("", secure, rig.MySQLLoad{Clients: mysqlPool, TLS: true}), true),
 	)

@@ -33,6 +33,40 @@ func CPUTime(pid int) (time.Duration, error) {
 	return time.Duration(ts.Nano()), nil
 }
 
+// Use is what a process had used at one moment.
+type Use struct {
+	At  time.Time
+	CPU time.Duration
+	// UserTicks and SystemTicks are the two parts of it, in ticks of the kernel's (10 ms).
+	UserTicks, SystemTicks uint64
+}
+
+// Consumed reads what the process has used so far.
+func Consumed(pid int) (u Use, err error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return u, err
+	}
+	if u.UserTicks, u.SystemTicks, err = ticks(b); err != nil {
+		return u, err
+	}
+	u.CPU, err = CPUTime(pid)
+	u.At = time.Now()
+	return u, err
+}
+
+// ticks finds utime and stime in /proc/PID/stat (proc(5)): the 14th and 15th field, of which the second is a name in parentheses that may have
+// spaces and parentheses in it.
+func ticks(stat []byte) (user, system uint64, err error) {
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	if len(fields) < 13 {
+		return 0, 0, errors.New("/proc/PID/stat has too few fields")
+	}
+	user, err1 := strconv.ParseUint(string(fields[11]), 10, 64)
+	system, err2 := strconv.ParseUint(string(fields[12]), 10, 64)
+	return user, system, errors.Join(err1, err2)
+}
+
 // Switches counts the context switches, voluntary and not, of the threads that the process has now.
 func Switches(pid int) (uint64, error) {
 	dir := fmt.Sprintf("/proc/%d/task", pid)

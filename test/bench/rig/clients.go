@@ -9,11 +9,8 @@ import (
 	"fmt"
 	"net"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sync/errgroup"
-
-	"github.com/rdsproxy/rdsproxy/test/bench/measure"
 )
 
 // source gives the n-th client's address: some thousands to each address of 127.0.0.0/8, because an address has 28,000 ports at most, and
@@ -23,8 +20,8 @@ func source(n int) net.IP {
 	return net.IPv4(127, 0, 1, byte(1+n/perAddress%250))
 }
 
-// logins is how many clients log in at the same time.
-const logins = 16
+// LoginsTogether is how many clients log in at the same time.
+const LoginsTogether = 16
 
 // Park logs n clients in, lets each run one query, and gives their sockets back, connected and idle. It closes them all when it fails.
 func Park(ctx context.Context, i *Instance, n int, withTLS bool) ([]net.Conn, error) {
@@ -53,35 +50,15 @@ func HangUp(conns []net.Conn) {
 	}
 }
 
-// Logins lets n clients log in and out again, a few at a time, and gives the CPU time that the instance's process spent for each.
-func Logins(ctx context.Context, i *Instance, n int, withTLS bool) (time.Duration, error) {
-	before, err := measure.CPUTime(i.PID())
-	if err != nil {
-		return 0, err
-	}
-	err = each(ctx, n, func(ctx context.Context, k int) error {
-		c, err := i.Login(ctx, withTLS, source(k))
-		if err != nil {
-			return err
-		}
-		return c.Close(ctx)
-	})
-	if err != nil {
-		return 0, fmt.Errorf("logins to %s: %w", i.name, err)
-	}
-	after, err := measure.CPUTime(i.PID())
-	return (after - before) / time.Duration(n), err
-}
-
-// each calls f for 0 to n-1 from a few goroutines, until the first error.
+// each calls f for 0 to n-1, without end if n is negative, from a few goroutines, until the first error.
 func each(ctx context.Context, n int, f func(ctx context.Context, k int) error) error {
 	g, ctx := errgroup.WithContext(ctx)
 	var next atomic.Int64
-	for range logins {
+	for range LoginsTogether {
 		g.Go(func() error {
 			for {
 				k := int(next.Add(1)) - 1
-				if k >= n {
+				if n >= 0 && k >= n {
 					return nil
 				}
 				if err := f(ctx, k); err != nil {

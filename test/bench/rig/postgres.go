@@ -52,7 +52,9 @@ func StartPostgres(ctx context.Context, users []string) (_ *Postgres, err error)
 		},
 	}
 	for _, u := range users {
-		o.Roles = append(o.Roles, pgserver.Role{Name: u, Password: Password, Attributes: "IN ROLE pg_read_all_data"})
+		for _, name := range []string{u, tokenUser(u)} {
+			o.Roles = append(o.Roles, pgserver.Role{Name: name, Password: Password, Attributes: "IN ROLE pg_read_all_data"})
+		}
 	}
 	server, err := pgserver.Launch(ctx, o)
 	if err != nil {

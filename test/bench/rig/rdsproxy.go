@@ -92,7 +92,29 @@ func (r *RDSProxy) configure(s Setup, dir *Space, port int) (string, error) {
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return "", err
 	}
-	return dir.Write("rdsproxy.yaml", fmt.Appendf(nil, rdsproxyYAML, port, cert, key, s.targetGroup(), s.User, secretFile))
+	tokens, err := s.tokens(dir)
+	if err != nil {
+		return "", err
+	}
+	return dir.Write("rdsproxy.yaml", fmt.Appendf(nil, rdsproxyYAML, port, cert, key, s.targetGroup(), s.User, secretFile, tokens))
+}
+
+// tokens writes what a user needs who logs in by token, and gives the end of the configuration; there is none in front of MySQL.
+func (s Setup) tokens(dir *Space) (string, error) {
+	if s.MySQL != nil {
+		return "", nil
+	}
+	user := tokenUser(s.User)
+	login, err1 := json.Marshal(map[string]string{"username": user, "password": Password})
+	access, err2 := json.Marshal(map[string]string{"AccessKeyId": accessKey, "SecretAccessKey": secretKey})
+	policy := fmt.Appendf(nil, policyJSON, region, user)
+	if err := errors.Join(err1, err2); err != nil {
+		return "", err
+	}
+	loginFile, err1 := dir.Write("iam-secret.json", login)
+	accessFile, err2 := dir.Write("access-key.json", access)
+	policyFile, err3 := dir.Write("policy.json", policy)
+	return fmt.Sprintf(tokensYAML, user, loginFile, region, accessFile, policyFile), errors.Join(err1, err2, err3)
 }
 
 // targetGroup is the section of the configuration on the database.
@@ -112,6 +134,7 @@ func (s Setup) targetGroup() string {
 const rdsproxyYAML = `endpoints:
   - name: bench
     listen: 127.0.0.1:%[1]d
+    names: [localhost]
     target_group: bench
     role: read_write
     tls:
@@ -121,7 +144,7 @@ target_groups:
 %[4]sauth:
   - user: %[5]s
     secret: %[6]s
-max_client_connections: 12000
+%[7]smax_client_connections: 12000
 max_unauthenticated_connections: 1000
 drain_timeout: 0s
 log:
@@ -139,3 +162,16 @@ const groupYAML = `  - name: bench
     tls:
       mode: %[4]s
 `
+
+const tokensYAML = `  - user: %[1]s
+    secret: %[2]s
+    iam_auth: required
+iam:
+  resource: {region: %[3]s, account: "123456789012", id: prx-bench}
+  own_keys:
+    - secret: %[4]s
+      policy_file: %[5]s
+`
+
+const policyJSON = `{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "rds-db:connect",
+  "Resource": "arn:aws:rds-db:%s:123456789012:dbuser:prx-bench/%s"}}`
