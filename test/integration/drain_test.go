@@ -65,7 +65,7 @@ func TestDrain(t *testing.T) {
 	}
 	s.exits(t, 10*time.Second)
 	var sum int
-	if err := watch.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE usename = $1", s.user).Scan(&sum); err != nil {
+	if err := watch.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE usename = $1 AND application_name <> 'rdsproxy probe'", s.user).Scan(&sum); err != nil {
 		t.Fatal(err)
 	}
 	if sum != 0 {

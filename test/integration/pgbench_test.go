@@ -60,7 +60,7 @@ func (s *stack) watch(t *testing.T) (stop func() int) {
 		defer tick.Stop()
 		for {
 			var n int
-			err := conn.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE usename = $1", s.user).Scan(&n)
+			err := conn.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE usename = $1 AND application_name <> 'rdsproxy probe'", s.user).Scan(&n)
 			if err != nil {
 				if ctx.Err() == nil {
 					t.Errorf("watcher: %v", err)

@@ -149,7 +149,7 @@ func (s *stack) observer(t *testing.T) *pgx.Conn {
 func (s *stack) backends(t *testing.T, watch *pgx.Conn, where string) int {
 	t.Helper()
 	var n int
-	err := watch.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE usename = $1 AND "+where, s.user).Scan(&n)
+	err := watch.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE usename = $1 AND application_name <> 'rdsproxy probe' AND "+where, s.user).Scan(&n)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,7 +60,8 @@ func (m *MySQL) Limit(ctx context.Context, n int) error {
 
 // Connections implements Backend.
 func (m *MySQL) Connections(ctx context.Context, user string) (int, error) {
-	text, err := m.server.Query(ctx, "SELECT COUNT(*) FROM performance_schema.processlist WHERE user = '"+user+"'")
+	text, err := m.server.Query(ctx, "SELECT COUNT(*) FROM performance_schema.processlist p WHERE user = '"+user+"' AND NOT EXISTS (SELECT 1"+
+		" FROM performance_schema.session_connect_attrs a WHERE a.processlist_id = p.id AND a.attr_value = 'rdsproxy probe')")
 	if err != nil {
 		return 0, err
 	}

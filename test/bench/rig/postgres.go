@@ -112,7 +112,7 @@ func (p *Postgres) Verifier(ctx context.Context, user string) (verifier string, 
 
 // Connections implements Backend.
 func (p *Postgres) Connections(ctx context.Context, user string) (n int, err error) {
-	err = p.admin.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE usename = $1", user).Scan(&n)
+	err = p.admin.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE usename = $1 AND application_name <> 'rdsproxy probe'", user).Scan(&n)
 	return n, err
 }
 

@@ -29,6 +29,8 @@ func (r runner) Run() int { return daemonproc.Main(r.m) }
 const (
 	user     = "app"
 	password = "p @ss'wörd"
+	// prober asks the server what it is, so that user's connections are all for clients.
+	prober = "prober"
 )
 
 // stack is a server with a daemon in front of it.
@@ -63,16 +65,17 @@ func newStackOn(t *testing.T, my *myserver.Server, o daemonproc.Options) *stack 
 	s.admin(t,
 		"CREATE USER IF NOT EXISTS "+user+"@'%' IDENTIFIED BY '"+strings.ReplaceAll(password, "'", "''")+"'",
 		"GRANT ALL PRIVILEGES ON *.* TO "+user+"@'%'",
+		"CREATE USER IF NOT EXISTS "+prober+"@'%' IDENTIFIED BY 'p'",
 		"CREATE DATABASE IF NOT EXISTS shop")
 	engine := "mysql"
 	if my.Flavor.IsMariaDB() {
 		engine = "mariadb"
 	}
-	group := daemonproc.Map{"engine": engine}
+	group := daemonproc.Map{"engine": engine, "probe_user": prober}
 	maps.Copy(group, o.Group)
 	o.Group = group
 	o.Writer = my.Addr()
-	o.Users = append([]daemonproc.User{{Name: user, Password: password}}, o.Users...)
+	o.Users = append([]daemonproc.User{{Name: user, Password: password}, {Name: prober, Password: "p"}}, o.Users...)
 	s.opts = o
 	s.daemon = daemonproc.Start(t, o)
 	return s
