@@ -44,6 +44,8 @@ type epoll struct {
 	wakeFd int
 	buf    []byte
 	waiter *waiter
+	// listeners by number; nil where one was closed.
+	listeners []*Listener
 
 	msg unix.Msghdr // for writes in two pieces
 	iov [2]unix.Iovec
@@ -79,6 +81,11 @@ func newEpoll(l *Loop) (driver, error) {
 }
 
 func (d *epoll) free() {
+	for _, s := range d.listeners {
+		if s != nil {
+			s.Close()
+		}
+	}
 	d.waiter.close()
 	_ = unix.Close(d.wakeFd)
 }

@@ -156,7 +156,11 @@ func (d *epoll) wait(limit time.Duration) error {
 	l.awake()
 	for i := range n {
 		ev := d.waiter.events[i]
-		if ev.Fd == wakeSlot {
+		switch {
+		case ev.Fd == wakeSlot:
+			continue
+		case ev.Fd < wakeSlot:
+			d.accept(listenerSlot - int(ev.Fd))
 			continue
 		}
 		if c := l.lookup(ev.Fd, ev.Pad); c != nil {

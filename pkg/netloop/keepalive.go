@@ -2,7 +2,10 @@
 
 package netloop
 
-import "time"
+import (
+	"net"
+	"time"
+)
 
 // keepAlive is how soon a peer that has vanished without a word is found out.
 type keepAlive struct {
@@ -28,4 +31,12 @@ func (t *Transport) SetKeepAlive(idle, interval time.Duration, count int, userTi
 		return setSocketKeepAlive(t.fd, k)
 	}
 	return setConnKeepAlive(t.nc, k)
+}
+
+// SetListenerOptions has the connections that come to nl begin with what
+// SetKeepAlive would set, and without delay (TCP_NODELAY), where the system hands
+// the options of a listening socket down: on Linux. It does nothing for other
+// sockets than those of TCP.
+func SetListenerOptions(nl net.Listener, idle, interval time.Duration, count int, userTimeout time.Duration) error {
+	return setListenerOptions(nl, keepAlive{idle: idle, interval: interval, count: count, userTimeout: userTimeout})
 }

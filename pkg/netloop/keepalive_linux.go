@@ -3,6 +3,7 @@
 package netloop
 
 import (
+	"errors"
 	"net"
 	"os"
 	"time"
@@ -26,8 +27,28 @@ func setConnKeepAlive(nc net.Conn, k keepAlive) error {
 	return setErr
 }
 
+func setListenerOptions(nl net.Listener, k keepAlive) error {
+	tcp, ok := nl.(*net.TCPListener)
+	if !ok {
+		return nil
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var setErr error
+	err = raw.Control(func(fd uintptr) {
+		setErr = errors.Join(
+			os.NewSyscallError("setsockopt", unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)),
+			setSocketKeepAlive(int(fd), k),
+		)
+	})
+	return errors.Join(err, setErr)
+}
+
 func setSocketKeepAlive(fd int, k keepAlive) error {
-	if proto, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PROTOCOL); err != nil || proto != unix.IPPROTO_TCP {
+	proto, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PROTOCOL)
+	if err != nil || proto != unix.IPPROTO_TCP && proto != unix.IPPROTO_MPTCP {
 		return os.NewSyscallError("getsockopt", err)
 	}
 	on := 0

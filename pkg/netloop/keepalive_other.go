@@ -23,3 +23,5 @@ func setConnKeepAlive(nc net.Conn, k keepAlive) error {
 }
 
 func setSocketKeepAlive(int, keepAlive) error { return errors.ErrUnsupported }
+
+func setListenerOptions(net.Listener, keepAlive) error { return errors.ErrUnsupported }

@@ -112,6 +112,9 @@ func (t *Transport) LocalAddr() net.Addr {
 	if t.nc != nil {
 		return t.nc.LocalAddr()
 	}
+	if t.local == nil {
+		t.local = localAddr(t.fd)
+	}
 	return t.local
 }
 
