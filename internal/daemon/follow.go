@@ -71,6 +71,9 @@ func (p *plan) watcherOptions() failover.Options {
 		Writer: t.Writer.String(), Discovery: failover.Discovery(t.Discovery), InstancePattern: t.InstancePattern,
 		NewProber: p.newProber,
 	}
+	if t.DNSServer != "" {
+		o.Resolver = failover.NameServer{Addr: t.DNSServer}
+	}
 	for _, m := range t.Members {
 		o.Members = append(o.Members, m.String())
 	}
@@ -90,7 +93,7 @@ func (p *plan) checkWatching() error {
 func (p *plan) watchedAlike(o *plan) bool {
 	a, b := &p.conf, &o.conf
 	return a.Writer == b.Writer && slices.Equal(a.Members, b.Members) && a.Discovery == b.Discovery &&
-		a.InstancePattern == b.InstancePattern && a.ProbeUser == b.ProbeUser && a.ProbeDatabase == b.ProbeDatabase &&
+		a.InstancePattern == b.InstancePattern && a.DNSServer == b.DNSServer && a.ProbeUser == b.ProbeUser && a.ProbeDatabase == b.ProbeDatabase &&
 		a.TLS == b.TLS && bytes.Equal(p.ca, o.ca) && a.DefaultAuthScheme == b.DefaultAuthScheme && a.Region == b.Region
 }
 

@@ -115,6 +115,8 @@ type TargetGroup struct {
 	// InstancePattern makes the host name of an Aurora instance of its identifier, which takes the place of a question
 	// mark; empty derives it from Writer.
 	InstancePattern string `config:"instance_pattern"`
+	// DNSServer is host:port of the DNS server that Writer is looked up at; empty means the system's way.
+	DNSServer string `config:"dns_server"`
 	// ProbeUser is the User of one of Config.Auth: as that the proxy asks members what they are. Empty when nobody in
 	// Config.Auth can log in to the database without a client's help.
 	ProbeUser string `config:"probe_user"`

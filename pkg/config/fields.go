@@ -123,6 +123,10 @@ var fields = []field{
 		help: "Host names of Aurora instances, with a question mark for the identifier: ?.abc123.eu-central-1.rds.amazonaws.com.",
 	},
 	{
+		path: "target_groups[].dns_server", derived: "the system's way of looking names up", reload: Live,
+		help: "DNS server at which the name in writer is looked up, host or host:port. Unlike the system it tells for how long an answer is good.",
+	},
+	{
 		path: "target_groups[].probe_user", derived: "the first user in auth that the proxy can log in as by itself", reload: Live,
 		help: "User in auth as whom the proxy asks members which of them is the writer. Needs no privileges.",
 	},

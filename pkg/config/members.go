@@ -4,6 +4,7 @@ package config
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -16,6 +17,11 @@ func (c *collector) deriveMembers(g *TargetGroup, users []Auth) {
 		g.Discovery = DiscoverNone
 		if len(g.Members) == 0 && isName(g.Writer.Host) {
 			g.Discovery = DiscoverDNS
+		}
+	}
+	if g.DNSServer != "" {
+		if _, _, err := net.SplitHostPort(g.DNSServer); err != nil {
+			g.DNSServer = net.JoinHostPort(strings.Trim(g.DNSServer, "[]"), "53")
 		}
 	}
 	if g.ProbeUser == "" {
@@ -55,6 +61,11 @@ func (c *collector) members(path string, g TargetGroup, users []Auth) {
 	}
 	if g.Discovery != DiscoverNone && !isName(g.Writer.Host) {
 		c.add(path+".discovery", string(g.Discovery)+" needs a host name as writer", "name the writer's endpoint, or use static")
+	}
+	if g.DNSServer != "" {
+		if t := checkListen(g.DNSServer); t.found() {
+			c.add(path+".dns_server", t.what, t.do)
+		}
 	}
 	c.instancePattern(path, g)
 	i := slices.IndexFunc(users, func(a Auth) bool { return a.User == g.ProbeUser })

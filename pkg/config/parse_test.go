@@ -123,6 +123,14 @@ auth: [{user: App, secret: app.json}]`,
 			},
 		},
 		{
+			"a DNS server", "target_groups: [{writer: db.internal, dns_server: '::1'}]\nauth: [{user: App, secret: app.json}]",
+			func(c *config.Config) { c.TargetGroups[0].DNSServer = "[::1]:53" },
+		},
+		{
+			"a DNS server on a port", "target_groups: [{writer: db.internal, dns_server: 'ns:5353'}]\nauth: [{user: App, secret: app.json}]",
+			func(c *config.Config) { c.TargetGroups[0].DNSServer = "ns:5353" },
+		},
+		{
 			"members beside a name", `
 target_groups: [{writer: db.internal, members: [db1, db2]}]
 auth: [{user: App, secret: app.json}]`,
