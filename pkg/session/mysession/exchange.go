@@ -68,6 +68,16 @@ const (
 	forSetUp
 )
 
+// ahead tells whether such a command goes ahead of one of the client's, and not behind it. Those that ask for something
+// may do both.
+func (p purpose) ahead() bool {
+	switch p {
+	case forSettings, forSchema, forCollation, forPrepare, forSetLastID, forDiagnostics, forOption:
+		return true
+	}
+	return false
+}
+
 // exchange is the command that the server carries out, and its reply. The zero
 // value is none.
 type exchange struct {
@@ -128,6 +138,7 @@ type exchange struct {
 // many packets it was.
 func (srv *Server) begin(why purpose, sh shape, packets byte) *exchange {
 	srv.cleanDiagnostics = false
+	srv.status &^= wire.StatusCursorExists | wire.StatusLastRowSent // of the reply before
 	srv.x = exchange{shape: sh, stage: stageFirst, why: why, seq: packets}
 	if sh == shapeRows {
 		srv.x.stage = stageRows

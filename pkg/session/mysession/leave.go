@@ -44,9 +44,8 @@ func (s *Session) Cancel() {
 	case s.srv.x.why == forClient:
 		s.srv.cancels++
 		s.host.CancelQuery()
-	case s.srv.x.why != forLastID:
-		// It goes ahead of the client's command, which will not be sent.
-		s.cancelled = true
+	case s.srv.x.why.ahead():
+		s.cancelled = true // the client's command will not be sent
 	}
 }
 
@@ -107,6 +106,9 @@ func (s *Session) leave() {
 	srv := s.srv
 	halfSent := s.body.open() && (s.body.to == toServer || s.body.to == toScan)
 	file := srv.x.stage == stageFile
+	if st := srv.x.stmt; !srv.idle() && st != nil && st.own != nil {
+		s.pin(session.PinOpenCursor) // or it will have one
+	}
 	s.state = leaving
 	s.body = body{}
 	if halfSent || file || srv.doubt || s.pins&lasting != 0 {
@@ -156,8 +158,9 @@ func (s *Session) clean() {
 		s.own(forReset, shapeOK, wire.AppendCommand(srv.scratch[:0], wire.ComResetConnection, ""))
 		return
 	}
-	if srv.idChanged {
-		srv.idChanged, srv.idSame, srv.lastIDUnknown = false, false, true
+	if srv.idChanged && !srv.doubt {
+		s.askLastID() // or the next borrower might take it for its own
+		return
 	}
 	s.host.SetTimer(0)
 	s.state = closed
@@ -181,6 +184,11 @@ func (s *Session) cleaned(x *exchange) {
 		srv.doubt = true
 	case x.why == forOption:
 		srv.multi = !srv.multi
+	case x.why == forSetLastID:
+		s.preparedValue(x)
+	case x.why == forLastID:
+		srv.doubt = srv.doubt || !x.valueSet
+		srv.lastID, srv.idChanged, srv.idSame = x.value, false, false
 	case x.why == forRollback:
 		srv.doubt = srv.doubt || srv.inTransaction()
 	case s.cleaning != cleanNot:

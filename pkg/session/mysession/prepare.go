@@ -195,6 +195,10 @@ func (s *Session) ensurePrepared(st *statement) *prepared {
 		return pr
 	}
 	if to := s.shared.settingsForPreparing(s.settings, st.space, srv.base); to != srv.applied {
+		if srv.askVariables { // or they cannot be put back
+			s.ahead(forVariables, variablesSQL(srv.base))
+			return nil
+		}
 		s.preparing = true
 		if !s.apply(to) {
 			return nil
@@ -211,7 +215,7 @@ func (s *Session) ensurePrepared(st *statement) *prepared {
 // notPrepared makes the server's error the answer to the command that needed the
 // statement.
 func (s *Session) notPrepared(_ *exchange, err *wire.Error) {
-	s.preparing = false
+	s.preparing, s.cancelled = false, false
 	s.failure = err
 	s.resume()
 }

@@ -35,7 +35,7 @@ func (srv *Server) resettable() bool { return !srv.unrepeatable }
 func (srv *Server) wasReset() {
 	srv.prepared.clear()
 	srv.idSame = false
-	srv.lastID, srv.idChanged, srv.lastIDUnknown, srv.askVariables = 0, false, false, false
+	srv.lastID, srv.idChanged, srv.askVariables = 0, false, false
 	srv.cleanDiagnostics = true
 	srv.applied = srv.shared.settingsOf(srv.applied.Schema(), nil)
 	srv.doubt = srv.doubt || srv.unrepeatable

@@ -34,9 +34,9 @@ type Server struct {
 	// applied are the settings in force.
 	applied *Settings
 	// lastID is what LAST_INSERT_ID() gives here; idChanged: it may be another by
-	// now, the borrower's. lastIDUnknown: it is somebody's.
-	lastID                   uint64
-	idChanged, lastIDUnknown bool
+	// now, the borrower's.
+	lastID    uint64
+	idChanged bool
 	// idSame: an OK packet told of the very id that was there before.
 	idSame bool
 

@@ -140,6 +140,9 @@ func (s *Session) Init(o Options) {
 func (s *Session) Start() {
 	if s.known() {
 		s.welcome()
+		if s.draining {
+			s.terminate(shutdownError)
+		}
 		return
 	}
 	s.acquire()

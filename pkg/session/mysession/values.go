@@ -43,7 +43,7 @@ func (s *Session) beforeUnseen() bool {
 // there what an earlier borrower had.
 func (s *Session) setLastID() bool {
 	srv := s.srv
-	if srv.lastID == s.lastID && !srv.lastIDUnknown {
+	if srv.lastID == s.lastID {
 		return true
 	}
 	if srv.idChanged {
@@ -78,7 +78,7 @@ func (s *Session) ahead(why purpose, sql []byte) {
 func (s *Session) preparedValue(x *exchange) {
 	switch x.why {
 	case forSetLastID:
-		s.srv.lastID, s.srv.idChanged, s.srv.lastIDUnknown = s.lastID, false, false
+		s.srv.lastID, s.srv.idChanged = s.lastID, false
 		s.srv.idSame = false
 	case forDiagnostics:
 		s.srv.cleanDiagnostics = true
@@ -114,10 +114,10 @@ func (s *Session) gotLastID(x *exchange) {
 	switch {
 	case x.failed || !x.valueSet:
 		srv.doubt = true
-	case x.value == srv.lastID && !srv.idSame && !srv.lastIDUnknown:
+	case x.value == srv.lastID && !srv.idSame:
 		// It is that of an earlier borrower: the statement had explicit values.
 	default:
-		s.lastID, srv.lastID, srv.lastIDUnknown = x.value, x.value, false
+		s.lastID, srv.lastID = x.value, x.value
 	}
 	srv.idChanged, srv.idSame = false, false
 	s.settle()

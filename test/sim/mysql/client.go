@@ -15,7 +15,12 @@ import (
 	wire "github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
 )
 
-const codeNoConnection = 9500 // of this simulator
+const (
+	codeNoConnection = 9500 // of this simulator
+	codeNoTime       = 9501
+	codeLost         = 2013
+	codeNoCursor     = 1421
+)
 
 // client is a virtual client, and the host of its session. It holds every reply
 // against that of a model server of its own.
@@ -47,44 +52,97 @@ type client struct {
 	marks    int
 	welcomed bool
 	done     bool
-	mayLose  bool // a database connection was broken under it
-	doubtful bool // its state is not known any more
-	want     []byte
-	asked    bool // want is there
-	stmts    map[uint32]*known
-	prepared uint32 // the id given last
-	longData bool
+	// mayLose: a database connection was broken under it, for the losses-th time;
+	// madeGood of them do not matter any more.
+	mayLose          bool
+	losses, madeGood int
+	drained          bool
+	doubtful         bool // its state is not known any more
+	want             []byte
+	asked            bool // want is there
+	stmts            map[uint32]*known
+	prepared         uint32 // the id given last
+	newest           uint32 // the statement prepared last; lastUnsure: maybe not
+	again            int    // how often it has gone on after a loss
+	lastUnsure       bool
+	longData         bool
+	user             string
+	depth            int       // how many commands it sends without waiting
+	script           []request // what it has to send next
+	unclear          bool      // what the diagnostics and ROW_COUNT() are
+	seq              byte      // of the next packet of the reply
+	// killAnswer is what it is told of a KILL; plugin and salt of its COM_CHANGE_USER.
+	killAnswer  *wire.Error
+	plugin      string
+	salt        []byte
+	wrongAnswer bool
+	// changeTo and schema are what it asks to become; expelled, that it will not.
+	changeTo, schema string
+	expelled         bool
+	resuming         bool // its script makes good for a loss
 
 	// Rows that are committed if the replies are to be believed, and those of the
 	// command at hand.
 	acknowledged, pending []string
 	open                  []string // of the transaction, before the command at hand
+	// undone are rows that must not be committed; of each of together, all or none.
+	undone   []string
+	together [][]string
 }
 
-// request is a command, and the row that it inserts.
+// request is a command, and the rows that it inserts.
 type request struct {
 	p      []byte
-	row    string
+	rows   []string
 	silent bool
+	kind   kind
+	// undo takes back what the client has noted of a command that is not carried out.
+	undo func()
+	// drained: it was sent after the session was asked to end, outside of a
+	// transaction.
+	drained bool
 }
+
+// kind is what else belongs to a command.
+type kind uint8
+
+const (
+	kindPlain  kind = iota
+	kindChange      // a COM_CHANGE_USER and its authentication
+	kindFile        // the server may ask for a file
+)
 
 // known is a prepared statement of the client's.
 type known struct {
 	text   string
 	params int
 	types  []byte
+	unsure bool // whether the server knows the types
 }
 
 func (c *client) fail(format string, args ...any) {
 	c.w.failf("client %d: %s", c.id, fmt.Sprintf(format, args...))
 }
 
-func (c *client) ready() bool { return c.welcomed && c.left > 0 && len(c.sent) < 2 && !c.closed }
+func (c *client) ready() bool {
+	if !c.welcomed || c.left <= 0 || c.closed || c.doubtful {
+		return false
+	}
+	switch n := len(c.sent); {
+	case n == 0:
+		return true
+	case len(c.script) > 0, c.sent[0].kind != kindPlain, c.sent[n-1].kind != kindPlain:
+		return false
+	default:
+		return n < c.depth
+	}
+}
 
 func (c *client) write() {
 	c.left--
 	c.marks++
-	r := c.next()
+	r := c.choose()
+	r.drained = c.drained && !c.direct.inTrans && len(c.sent) == 0
 	c.w.trace("client %d sends %q", c.id, r.p)
 	c.sent = append(c.sent, r)
 	c.out = append(c.out, r.p...)
@@ -127,6 +185,11 @@ func (c *client) welcome() {
 func (c *client) ask() {
 	if !c.asked {
 		c.open = slices.Clone(c.direct.rows)
+		if c.sent[0].kind == kindChange {
+			c.want = wire.AppendAuthSwitch(nil, 1, c.plugin, c.salt)
+			c.asked = true
+			return
+		}
 		c.direct.receive(c.sent[0].p)
 		c.want, c.direct.sent, c.asked = c.direct.sent, nil, true
 	}
@@ -134,6 +197,9 @@ func (c *client) ask() {
 
 func (c *client) compare() {
 	for !c.done && !c.doubtful {
+		if len(c.want) == 0 {
+			c.seq = 1
+		}
 		if len(c.sent) > 0 && c.sent[0].silent {
 			c.ask()
 			c.sent, c.asked = c.sent[1:], false
@@ -142,6 +208,10 @@ func (c *client) compare() {
 		payload, seq, rest, ok := wire.CutPacket(c.read)
 		if !ok {
 			return
+		}
+		if code, bad := wire.ErrorCode(payload); bad && code == wire.CodeServerShutdown && c.drained {
+			c.shutdown(seq)
+			break
 		}
 		if len(c.sent) == 0 {
 			if c.mayLose {
@@ -158,10 +228,13 @@ func (c *client) compare() {
 		}
 		c.ask()
 		if !bytes.HasPrefix(c.want, packet) {
+			c.read = rest
 			c.differs(packet)
 			break
 		}
 		c.read, c.want = rest, c.want[len(packet):]
+		c.seq = seq + 1
+		c.goOn(payload)
 		if len(c.want) == 0 {
 			c.answered()
 		}
@@ -175,51 +248,73 @@ func (c *client) compare() {
 // effect, for want of a connection.
 func (c *client) refusal(payload []byte, seq byte) bool {
 	code, bad := wire.ErrorCode(payload)
-	if !bad || c.asked || !c.w.faults || code != 9501 && code != codeNoConnection {
+	if bad && code == wire.CodeQueryInterrupted && c.w.kills && !c.asked && seq == 1 {
+		c.interrupted()
+		return true
+	}
+	if !bad || c.asked || !c.w.faults || code != codeNoTime && code != codeNoConnection {
 		return false
 	}
 	if seq != 1 {
 		c.fail("a refusal with sequence id %d", seq)
 	}
 	c.w.trace("client %d is refused: %d", c.id, code)
+	r := c.sent[0]
 	c.sent = c.sent[1:]
-	c.doubtful = c.doubtful || c.longData
+	c.undone = append(c.undone, r.rows...)
+	if r.undo != nil && len(c.sent) == 0 {
+		r.undo()
+	}
+	switch {
+	case c.longData && len(c.sent) > 0:
+		c.doubtful = true
+	case c.longData || c.resuming:
+		c.resume(false)
+	}
 	return true
 }
 
 // differs looks at a packet that is not the one expected.
 func (c *client) differs(packet []byte) {
 	r := c.sent[0]
-	if c.mayLose && packet[4] < 0xfb {
-		// The connection died with long data, or before the proxy could ask it for
-		// the last insert id or the variables.
+	e, bad := wire.ParseError(packet[wire.HeaderLen:])
+	switch {
+	case bad && c.mayLose && (e.Code == codeLost || strings.Contains(e.Message, "database connection was lost")):
+		c.toldLost(e, packet)
+	case bad && r.kind == kindChange && c.w.faults && (e.Code == codeNoTime || e.Code == codeNoConnection):
+		c.doubtful = true // it will be closed
+		c.undone = append(c.undone, c.open...)
+	case c.mayLose && reads(r.p) && (!bad || e.Code == codeNoCursor):
+		// The connection died with a cursor or with diagnostics, or before the proxy
+		// could ask it for the last insert id or the variables.
 		c.doubtful = true
 		c.w.met[stateLost]++
-		return
-	}
-	e, bad := wire.ParseError(packet[wire.HeaderLen:])
-	if !bad || !c.mayLose || e.Code != 2013 && !strings.Contains(e.Message, "database connection was lost") {
+	default:
 		c.fail("command %q\n  reply   %q\n  instead %q", r.p, packet, c.want)
-		return
 	}
-	c.w.trace("client %d is told: %s", c.id, e.Message)
-	c.doubtful = true
-	switch {
-	case e.State == "40001":
-		c.w.met[toldRolledBack]++
-		for _, row := range append(c.open, r.row) {
-			if row != "" && c.w.committed[row] > 0 {
-				c.fail("row %s is committed, and told as rolled back", row)
-			}
-		}
-	case e.State == "40003":
-		c.w.met[toldUnknown]++
+}
+
+// reads tells whether a command shows the state of the session.
+func reads(p []byte) bool {
+	switch wire.Command(p[4]) {
+	case wire.ComQuery:
+		return bytes.HasPrefix(p[5:], []byte("SELECT")) || bytes.HasPrefix(p[5:], []byte("SHOW"))
+	case wire.ComStmtExecute, wire.ComStmtFetch:
+		return true
 	}
+	return false
 }
 
 // answered is called when a reply was complete and right.
 func (c *client) answered() {
+	r := c.sent[0]
+	if r.drained && !c.direct.inTrans && !c.mayLose && !c.w.kills {
+		c.fail("a session that was to end has carried out %q", r.p)
+	}
 	c.sent, c.asked = c.sent[1:], false
+	if len(c.script) == 0 && len(c.sent) == 0 && c.resuming {
+		c.resuming, c.mayLose = false, c.losses > c.madeGood
+	}
 	c.w.commands++
 	c.acknowledged = append(c.acknowledged, c.pending...)
 	c.pending = nil
@@ -267,13 +362,15 @@ func (c *client) Note(e session.Event, s string) {
 			c.fail("a borrow time-out")
 		}
 	case session.EventClientProtocol, session.EventServerProtocol, session.EventReplayFailed:
-		c.fail("event %d: %s", e, s)
+		if !c.expelled {
+			c.fail("event %d: %s", e, s)
+		}
 	}
 }
 
 func (c *client) Borrow(settings *mysession.Settings) *mysession.Server {
 	c.waiter.Settings = settings.Key()
-	pc, acts := c.w.group.Borrow(c.w.group.Pool(poolKey), &c.waiter, c.w.now, nil)
+	pc, acts := c.w.group.Borrow(c.w.group.Pool(pool.Key{User: c.session.User()}), &c.waiter, c.w.now, nil)
 	c.w.carryOut(acts)
 	if pc == nil {
 		return nil
@@ -289,7 +386,9 @@ func (c *client) Borrow(settings *mysession.Settings) *mysession.Server {
 
 func (c *client) take(d *conn) {
 	c.db, d.borrower = d, c
-	c.mayLose = c.mayLose || d.broken // which the proxy does not know yet
+	if d.broken || d.dying { // which the proxy does not know yet
+		c.loses()
+	}
 }
 
 func (c *client) granted(d *conn) {
@@ -325,14 +424,3 @@ func (c *client) Release(reuse bool) {
 	c.w.trace("  client %d releases connection %d: %v", c.id, d.number, reuse)
 	c.w.release(d, reuse)
 }
-
-func (c *client) CancelQuery() {
-	d := c.db
-	c.w.met[queryKilled]++
-	c.w.later(time.Duration(c.w.rng.IntN(5000))*time.Microsecond, func() { c.session.CancelDone(d.server) })
-}
-
-func (c *client) Kill(uint32, bool)                                { c.fail("a KILL") }
-func (c *client) Authenticate(string, string, []byte, []byte) bool { return false }
-func (c *client) Salt(string) (plugin string, salt []byte)         { return wire.PluginNative, nil }
-func (c *client) ChangeUser(string) *mysession.Shared              { return nil }

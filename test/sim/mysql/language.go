@@ -3,8 +3,6 @@
 package main
 
 import (
-	"encoding/binary"
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -38,6 +36,22 @@ func (s *server) statement(sql, meaning string, params []string, binary, more bo
 	switch verb {
 	case "SELECT":
 		return s.selects(rest, meaning, params, binary, more)
+	case "KILL":
+		s.killed()
+		return true
+	case "LOAD":
+		s.begin()
+		s.sent = wire.AppendPacket(s.sent, s.next(), append([]byte{wire.HeadLocalInfile}, 'f'))
+		s.loading, s.file = true, nil
+		return true
+	case "LOCK":
+		s.end(true)
+		s.lock(true)
+	case "UNLOCK":
+		if s.locked {
+			s.end(true)
+		}
+		s.lock(false)
 	case "SHOW":
 		return s.showVariables(rest, more)
 	case "SET":
@@ -52,16 +66,17 @@ func (s *server) statement(sql, meaning string, params []string, binary, more bo
 		s.block = wire.AppendTrackValue(s.block, wire.TrackSchema, rest)
 	case "BEGIN":
 		s.end(true)
+		s.lock(false)
 		s.transaction(true)
 	case "COMMIT", "ROLLBACK":
 		s.end(verb == "COMMIT")
 	case "INSERT":
+		if s.locked && strings.HasPrefix(rest, "INTO e ") {
+			return s.failed(1100, "Table 'e' was not locked with LOCK TABLES")
+		}
 		affected, id = s.insert(rest, params)
 	case "UPDATE": // with a warning
 		s.begin()
-		if s.vars["autocommit"] == "ON" && !s.inTrans {
-			s.rows = nil
-		}
 		affected = 2
 		s.diags = []diag{{"Warning", 1265, "Data truncated: " + rest}}
 	case "CREATE":
@@ -205,7 +220,9 @@ func (s *server) selects(rest, meaning string, params []string, binary, more boo
 			}
 		} else {
 			s.begin()
-			rows = len(s.rows)
+			if rows = len(s.rows); table == "series" {
+				rows = 5
+			}
 		}
 	}
 	var names []string
@@ -218,13 +235,19 @@ func (s *server) selects(rest, meaning string, params []string, binary, more boo
 			e = e[:at]
 		}
 		names = append(names, name)
+		given := "" // for a parameter
+		if e == "?" {
+			given, params = params[0], params[1:]
+		}
 		for i := range rows {
 			v := ""
 			switch e {
 			case "written":
 				v = s.rows[i]
 			case "?":
-				v, params = params[0], params[1:]
+				v = given
+			case "n":
+				v = strconv.Itoa(i)
 			case "meaning":
 				v = meaning
 			case "made":
@@ -234,6 +257,10 @@ func (s *server) selects(rest, meaning string, params []string, binary, more boo
 			}
 			values[i] = append(values[i], v)
 		}
+	}
+	if s.cursor != nil {
+		s.openCursor(names, values)
+		return true
 	}
 	s.result(names, values, binary, more)
 	return true
@@ -245,6 +272,8 @@ func (s *server) value(e string) string {
 		return strconv.FormatUint(s.lastID, 10)
 	case e == "ROW_COUNT()":
 		return strconv.FormatInt(s.rowCount, 10)
+	case e == "USER()":
+		return s.user
 	case e == "DATABASE()":
 		if s.schema == "" {
 			return "\x00"
@@ -319,76 +348,4 @@ func binaryRow(row []string) []byte {
 		p = wire.AppendLenencString(p, v)
 	}
 	return p
-}
-
-func (s *server) prepare(text string) {
-	s.diags = nil
-	verb, rest, _ := strings.Cut(text, " ")
-	if verb != "SELECT" && verb != "INSERT" && verb != "SET" {
-		s.fail(1064, "You have an error in your SQL syntax near '"+text+"'")
-		return
-	}
-	columns := 0
-	if verb == "SELECT" {
-		exprs, _, _ := strings.Cut(rest, " FROM ")
-		columns = len(splitOutside(exprs))
-	}
-	s.lastStmt++
-	st := &stmt{text: text, meaning: s.meaning(), params: strings.Count(text, "?")}
-	s.stmts[s.lastStmt] = st
-	s.sent = wire.AppendPrepared(s.sent, s.next(), s.caps, wire.Prepared{
-		ID: s.lastStmt, Columns: uint16(columns), Params: uint16(st.params), Metadata: true,
-	})
-	for _, n := range []int{st.params, columns} {
-		for range n {
-			s.column("?")
-		}
-		if n > 0 && !s.caps.Has(wire.ClientDeprecateEOF) {
-			s.sent = wire.AppendEOF(s.sent, s.next(), s.status(), 0)
-		}
-	}
-}
-
-func (s *server) execute(p []byte) {
-	id, _ := wire.StatementID(p)
-	st := s.stmts[id]
-	if st == nil {
-		s.plainError(1243, fmt.Sprintf("Unknown prepared statement handler (%d) given to mysqld_stmt_execute", id))
-		return
-	}
-	x, need, err := wire.ParseExecute(p, len(p), s.caps, st.params)
-	if err != nil || need > 0 {
-		s.plainError(1835, "Malformed communication packet")
-		return
-	}
-	if x.HasTypes {
-		st.types = x.Types
-	}
-	if x.Params > 0 && st.types == nil {
-		s.plainError(1210, "Incorrect arguments to mysqld_stmt_execute")
-		return
-	}
-	var params []string
-	at := x.Values
-	for i := range x.Params {
-		long, ok := st.long[i]
-		switch {
-		case ok:
-			params = append(params, string(long))
-		case x.Nulls[i/8]>>(i%8)&1 == 1:
-			params = append(params, "\x00")
-		case at >= len(p) || wire.Type(st.types[2*i]) == wire.TypeLongLong && at+8 > len(p):
-			s.plainError(1210, "Incorrect arguments to mysqld_stmt_execute")
-			return
-		case wire.Type(st.types[2*i]) == wire.TypeLongLong:
-			params = append(params, fmt.Sprintf("i:%d", binary.LittleEndian.Uint64(p[at:])))
-			at += 8
-		default:
-			v, rest, _ := wire.ReadLenencString(p[at:])
-			params = append(params, string(v))
-			at = len(p) - len(rest)
-		}
-	}
-	st.long = nil
-	s.statement(st.text, st.meaning, params, true, false)
 }

@@ -16,28 +16,54 @@ func (c *client) mark() string { return fmt.Sprintf("c%dm%d", c.id, c.marks) }
 // row is a row to be inserted, with its id.
 func (c *client) row() string { return fmt.Sprintf("%s:%d", c.mark(), c.id*1000+c.marks+1) }
 
+// choose gives the command to be sent next.
+func (c *client) choose() request {
+	if len(c.script) > 0 {
+		r := c.script[0]
+		c.script = c.script[1:]
+		if len(c.script) == 0 {
+			c.unclear = false
+		}
+		return r
+	}
+	if c.mayLose && !c.resuming && len(c.sent) == 0 && c.w.rng.IntN(6) == 0 {
+		c.resume(false)
+		return c.choose()
+	}
+	if r, ok := c.special(); ok {
+		return r
+	}
+	return c.next()
+}
+
 func (c *client) next() request {
 	rng := c.w.rng
 	switch n := rng.IntN(100); {
 	case n < 55:
 		r := request{}
-		sql := ""
-		sql, r.row = c.sql()
-		if rng.IntN(15) == 0 && r.row == "" {
+		sql, row := c.sql()
+		if row != "" {
+			r.rows = []string{row}
+		}
+		if rng.IntN(15) == 0 && row == "" {
 			// Not what asks for the statement before, nor a change of sql_mode in the
 			// middle: the proxy looks at a text as a whole.
 			sql, _ = c.selects()
 			sql = "SELECT '" + c.mark() + "', @@time_zone; " + pick(rng.IntN, "SET time_zone='multi'; ", "BOGUS; ", "BEGIN; ", "") + sql
 		}
 		r.p = wire.AppendQuery(nil, c.caps, sql)
+		c.unclear = c.unclear && sql == "SHOW WARNINGS"
 		return r
 	case n < 65:
-		return request{p: c.prepare()}
+		return c.prepare()
 	case n < 85:
 		return c.execute()
 	case n < 88:
 		id := c.anyStatement()
 		delete(c.stmts, id)
+		if c.newest == id {
+			c.newest = 0
+		}
 		return request{p: wire.AppendIDCommand(nil, wire.ComStmtClose, id), silent: true}
 	case n < 90:
 		return request{p: wire.AppendIDCommand(nil, wire.ComStmtReset, c.anyStatement())}
@@ -48,8 +74,12 @@ func (c *client) next() request {
 	case n < 97:
 		return request{p: wire.AppendCommand(nil, wire.ComPing, "")}
 	}
+	return c.reset()
+}
+
+func (c *client) reset() request {
 	clear(c.stmts)
-	c.longData = false
+	c.longData, c.newest = false, 0
 	return request{p: wire.AppendCommand(nil, wire.ComResetConnection, "")}
 }
 
@@ -72,7 +102,7 @@ func (c *client) sql() (text, row string) {
 	case 8:
 		return pick(rng.IntN, "USE s0", "USE s1", "USE nowhere", "UPDATE t SET v = '"+c.mark()+"'", "BOGUS "+c.mark()), ""
 	case 9:
-		if c.longData {
+		if c.longData || c.unclear {
 			return c.selects()
 		}
 		return "SHOW WARNINGS", ""
@@ -88,9 +118,13 @@ func pick(n func(int) int, list ...string) string { return list[n(len(list))] }
 func (c *client) selects() (text, row string) {
 	text = "SELECT '" + c.mark() + "'"
 	for range c.w.rng.IntN(4) {
-		text += ", " + pick(c.w.rng.IntN, "@@time_zone", "@@sql_mode", "@@autocommit", "@@sql_select_limit", "@@"+untracked,
+		e := pick(c.w.rng.IntN, "@@time_zone", "@@sql_mode", "@@autocommit", "@@sql_select_limit", "@@"+untracked,
 			"@u", "LAST_INSERT_ID()", "ROW_COUNT()", "DATABASE()", "CONNECTION_ID()", "@@foreign_key_checks", "@@collation_connection",
-			"@@character_set_client")
+			"@@character_set_client", "USER()")
+		if e == "ROW_COUNT()" && c.unclear {
+			e = "USER()"
+		}
+		text += ", " + e
 	}
 	if c.w.rng.IntN(4) == 0 {
 		text += ", written FROM t"
@@ -122,7 +156,7 @@ func (c *client) sets() string {
 	return fmt.Sprintf("SET time_zone='c%dz%d'", c.id, rng.IntN(3))
 }
 
-func (c *client) prepare() []byte {
+func (c *client) prepare() request {
 	rng := c.w.rng
 	meaning := "SELECT meaning, 'x' FROM t"
 	if c.direct.schema == "" { // no server can be made to have none again
@@ -130,7 +164,10 @@ func (c *client) prepare() []byte {
 	}
 	text := pick(rng.IntN, meaning, "SELECT ?, 'all'", "SELECT ?, ?, @@time_zone", "SELECT LAST_INSERT_ID(), DATABASE()",
 		"INSERT INTO t VALUES (?)", "SELECT '"+c.mark()+"', ?", "SELECT ?, 'all'", "SYNTAX ERROR",
-		"SET time_zone='prepared'", "SELECT written FROM t", "SELECT CONNECTION_ID(), @u")
+		"SET time_zone='prepared'", "SELECT written FROM t", "SELECT CONNECTION_ID(), @u",
+		"SELECT n, USER() FROM series", "SELECT n, ? FROM series")
+	r := request{p: wire.AppendCommand(nil, wire.ComStmtPrepare, text)}
+	c.newest, c.lastUnsure = 0, false
 	if text != "SYNTAX ERROR" {
 		c.prepared++
 		n := 0
@@ -140,8 +177,13 @@ func (c *client) prepare() []byte {
 			}
 		}
 		c.stmts[c.prepared] = &known{text: text, params: n}
+		c.newest = c.prepared
+		r.undo = func() {
+			delete(c.stmts, c.prepared)
+			c.prepared, c.newest, c.lastUnsure = c.prepared-1, 0, true
+		}
 	}
-	return wire.AppendCommand(nil, wire.ComStmtPrepare, text)
+	return r
 }
 
 func (c *client) anyStatement() uint32 {
@@ -162,12 +204,23 @@ func (c *client) execute() request {
 	p := []byte{byte(wire.ComStmtExecute), 0, 0, 0, 0, 0, 1, 0, 0, 0}
 	wire.PutStatementID(p, id)
 	st := c.stmts[id]
+	if c.w.mariaDB && !c.lastUnsure && rng.IntN(6) == 0 { // the one prepared last, or none
+		wire.PutStatementID(p, wire.LastStatement)
+		id, st = c.newest, c.stmts[c.newest]
+	}
 	if st == nil {
 		return request{p: wire.AppendPacket(nil, 0, p)}
+	}
+	c.unclear = false
+	if c.w.mariaDB && st.text == "INSERT INTO t VALUES (?)" && rng.IntN(2) == 0 {
+		return c.bulk(p, st)
 	}
 	inserts := st.text == "INSERT INTO t VALUES (?)"
 	if st.params > 0 && !inserts && rng.IntN(6) == 0 {
 		return c.sendLong(id, st)
+	}
+	if rng.IntN(4) == 0 && !c.longData {
+		p[5] = wire.CursorReadOnly
 	}
 	r := request{}
 	if st.params > 0 {
@@ -186,6 +239,9 @@ func (c *client) execute() request {
 		if st.types != nil && slices.Equal(types, st.types) && rng.IntN(3) > 0 || st.types == nil && rng.IntN(10) == 0 {
 			with = 0
 		}
+		if st.unsure {
+			with, st.unsure = 1, false
+		}
 		p = append(p, 0, with)
 		if with == 1 {
 			p = append(p, types...)
@@ -197,8 +253,8 @@ func (c *client) execute() request {
 		for i := range st.params {
 			switch {
 			case inserts && with == 1 || inserts && st.types != nil:
-				r.row = c.row()
-				p = wire.AppendLenencString(p, r.row)
+				r.rows = []string{c.row()}
+				p = wire.AppendLenencString(p, r.rows[0])
 			case st.types != nil && wire.Type(types[2*i]) == wire.TypeLongLong:
 				p = binary.LittleEndian.AppendUint64(p, uint64(c.id*1000+c.marks))
 			default:
@@ -215,7 +271,7 @@ func (c *client) execute() request {
 func (c *client) sendLong(id uint32, st *known) request {
 	p := []byte{byte(wire.ComStmtSendLongData), 0, 0, 0, 0, 0, 0}
 	wire.PutStatementID(p, id)
-	c.longData = true
+	c.longData, c.unclear = true, false
 	p = append(p, "long "+c.mark()...)
 	return request{p: wire.AppendPacket(nil, 0, p), silent: true}
 }

@@ -19,7 +19,11 @@ var baseVariables = map[string]string{
 	"character_set_results": "utf8mb4", "collation_connection": "utf8mb4_general_ci",
 }
 
-const untracked = "bulk_insert_buffer_size"
+// untracked is a variable that pins.
+const (
+	untracked     = "bulk_insert_buffer_size"
+	baseUntracked = "8388608"
+)
 
 // server is a model of one connection of a database server: the state that a
 // session has there, and a small language that changes and shows it.
@@ -30,21 +34,36 @@ type server struct {
 	sent   []byte
 	seq    byte
 	commit func(row string) // a row became durable
+	undo   func(row string) // a row was rolled back
+	// slow tells whether a command takes its time, so that it can be interrupted.
+	slow func() bool
+	busy bool
+	held []byte // the command under way
+	// kill answers a KILL. Database servers get none.
+	kill    func() *wire.Error
+	user    string
+	mariaDB bool
 
 	vars      map[string]string
 	users     map[string]string
 	schema    string
 	inTrans   bool
+	locked    bool // by LOCK TABLES
+	file      []byte
+	loading   bool     // a file is on its way
+	outOfStep bool     // a packet of it had a wrong sequence id
 	rows      []string // written by the open transaction
 	temp      map[string]string
 	locks     map[string]bool
 	stmts     map[uint32]*stmt
 	lastStmt  uint32
+	newest    uint32 // prepared last, 0 if that failed
 	lastID    uint64
 	rowCount  int64
 	diags     []diag
 	tracksAll bool // as the proxy asks for it
 	block     []byte
+	cursor    *stmt       // that is to get a cursor
 	before    wire.Status // at the beginning of the statement
 	closed    bool
 }
@@ -62,10 +81,12 @@ type stmt struct {
 	params  int
 	types   []byte
 	long    map[int][]byte
+	cursor  [][]string // rows not fetched yet
+	open    bool       // the cursor
 }
 
 func newServer(caps wire.Capabilities, id uint32) *server {
-	s := &server{caps: caps, id: id, stmts: make(map[uint32]*stmt), commit: func(string) {}}
+	s := &server{caps: caps, id: id, user: "u0", stmts: make(map[uint32]*stmt), commit: func(string) {}, undo: func(string) {}}
 	s.reset()
 	return s
 }
@@ -73,25 +94,61 @@ func newServer(caps wire.Capabilities, id uint32) *server {
 // reset is what COM_RESET_CONNECTION does. The default schema stays.
 func (s *server) reset() {
 	s.vars = maps.Clone(baseVariables)
-	s.vars[untracked] = "8388608"
+	s.vars[untracked] = baseUntracked
 	s.users, s.temp, s.locks = make(map[string]string), make(map[string]string), make(map[string]bool)
 	clear(s.stmts)
-	s.inTrans, s.rows, s.diags = false, nil, nil
+	s.end(false)
+	s.diags, s.locked, s.newest = nil, false, 0
 	s.lastID, s.rowCount, s.tracksAll, s.block = 0, 0, false, nil
 }
 
 // receive takes bytes in any cut, and carries out the commands that are complete.
 func (s *server) receive(p []byte) {
 	s.in = append(s.in, p...)
-	for {
-		payload, _, rest, ok := wire.CutPacket(s.in)
+	for !s.busy {
+		payload, seq, rest, ok := wire.CutPacket(s.in)
 		if !ok {
 			return
 		}
 		s.in = rest
+		if s.loading {
+			s.load(payload, seq)
+			continue
+		}
 		s.seq = 1
+		if s.slow != nil && interruptible(payload) && s.slow() {
+			s.busy, s.held = true, slices.Clone(payload)
+			return
+		}
 		s.command(slices.Clone(payload))
 	}
+}
+
+// interruptible tells whether KILL QUERY may hit the command.
+func interruptible(p []byte) bool {
+	switch wire.Command(p[0]) {
+	case wire.ComQuery, wire.ComStmtExecute, wire.ComStmtBulkExecute, wire.ComStmtPrepare:
+		return true
+	}
+	return false
+}
+
+// wakes ends a slow command: it is carried out, or interrupted.
+func (s *server) wakes(interrupted bool) {
+	if !s.busy {
+		return
+	}
+	p := s.held
+	s.busy, s.held, s.seq = false, nil, 1
+	if !interrupted {
+		s.command(p)
+	} else {
+		if id, ok := wire.StatementID(p); ok && s.stmts[id] != nil && wire.Command(p[0]) != wire.ComStmtPrepare {
+			s.stmts[id].long = nil
+		}
+		s.failed(wire.CodeQueryInterrupted, "Query execution was interrupted")
+	}
+	s.receive(nil)
 }
 
 func (s *server) command(p []byte) {
@@ -110,11 +167,16 @@ func (s *server) command(p []byte) {
 		s.sent = wire.AppendResultEnd(s.sent, 1, s.caps, wire.OK{Status: s.status()})
 	case wire.ComStmtPrepare:
 		s.prepare(args)
-	case wire.ComStmtExecute:
+	case wire.ComStmtExecute, wire.ComStmtBulkExecute:
 		s.execute(p)
+	case wire.ComStmtFetch:
+		s.fetch(p)
 	case wire.ComStmtClose:
 		id, _ := wire.StatementID(p)
 		delete(s.stmts, id)
+		if s.newest == id {
+			s.newest = 0
+		}
 	case wire.ComStmtReset:
 		id, _ := wire.StatementID(p)
 		st := s.stmts[id]
@@ -122,7 +184,7 @@ func (s *server) command(p []byte) {
 			s.plainError(1243, fmt.Sprintf("Unknown prepared statement handler (%d) given to mysqld_stmt_reset", id))
 			return
 		}
-		st.long = nil
+		st.long, st.open, st.cursor = nil, false, nil
 		s.quiet()
 	case wire.ComStmtSendLongData:
 		id, _ := wire.StatementID(p)
@@ -133,6 +195,8 @@ func (s *server) command(p []byte) {
 			n := int(binary.LittleEndian.Uint16(p[5:]))
 			st.long[n] = append(st.long[n], p[7:]...)
 		}
+	case wire.ComProcessKill:
+		s.killed()
 	case wire.ComQuit:
 		s.closed = true
 	default:
@@ -207,13 +271,44 @@ func (s *server) transaction(open bool) {
 		return
 	}
 	s.inTrans = open
-	if s.tracksAll {
-		value := wire.NoTransaction
-		if open {
-			value = "T_______"
-		}
-		s.block = wire.AppendTrackValue(s.block, wire.TrackTransaction, value)
+	s.letters()
+}
+
+// lock locks tables, or unlocks them.
+func (s *server) lock(on bool) {
+	if s.locked == on {
+		return
 	}
+	s.locked = on
+	s.letters()
+}
+
+// letters tells the state of the transaction.
+func (s *server) letters() {
+	if !s.tracksAll {
+		return
+	}
+	value := []byte(wire.NoTransaction)
+	if s.inTrans {
+		value[0] = 'T'
+	}
+	if s.locked {
+		value[len(value)-1] = 'L'
+	}
+	s.block = wire.AppendTrackValue(s.block, wire.TrackTransaction, string(value))
+}
+
+// killed answers a KILL.
+func (s *server) killed() {
+	if s.kill == nil {
+		s.plainError(1094, "A KILL that has reached a server")
+		return
+	}
+	if e := s.kill(); e != nil {
+		s.plainError(e.Code, e.Message)
+		return
+	}
+	s.quiet()
 }
 
 func (s *server) use(schema string) {
@@ -229,9 +324,11 @@ func (s *server) use(schema string) {
 
 // end ends the transaction.
 func (s *server) end(commit bool) {
-	if commit {
-		for _, row := range s.rows {
+	for _, row := range s.rows {
+		if commit {
 			s.commit(row)
+		} else {
+			s.undo(row)
 		}
 	}
 	s.rows = nil

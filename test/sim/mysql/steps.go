@@ -34,10 +34,11 @@ func (w *world) verify() {
 			w.failf("client %d never ended: done %v, gone %v, waiting %v, borrowed %v, out %d, inbox %d, owed %d, read %q, kept %q, paused %v",
 				c.id, c.done, c.gone, c.session.Waiting(), c.session.Borrowed(), len(c.out), len(c.inbox), len(c.sent), c.read, c.kept, c.paused)
 		}
-		for _, row := range c.acknowledged {
-			if w.committed[row] != 1 {
-				w.failf("client %d: row %s was acknowledged and committed %d times", c.id, row, w.committed[row])
-			}
+		c.verifyRows()
+	}
+	for row, n := range w.committed {
+		if n > 1 {
+			w.failf("row %s was committed %d times", row, n)
 		}
 	}
 	s := w.group.Stats()
@@ -114,17 +115,24 @@ func (d *conn) step() bool {
 		d.lost()
 		return true
 	}
-	if w.faults && !d.closing && w.rng.IntN(2000) == 0 {
+	if d.dying && len(d.db.sent) == 0 {
+		d.broken = true
+		return true
+	}
+	if w.faults && !d.closing && !d.dying && w.rng.IntN(2000) == 0 {
+		if w.rng.IntN(2) == 0 && d.lastWords() {
+			return true
+		}
 		w.trace("connection %d dies", d.number)
 		w.met[serverDied]++
 		d.broken = true
 		if d.borrower != nil {
-			d.borrower.mayLose = true
+			d.borrower.loses()
 		}
 		d.db.sent = nil
 		return true
 	}
-	if len(d.toServer) > 0 && (len(d.db.sent) == 0 || w.rng.IntN(2) == 0) {
+	if len(d.toServer) > 0 && !d.dying && (len(d.db.sent) == 0 || w.rng.IntN(2) == 0) {
 		n := w.part(len(d.toServer))
 		d.db.receive(d.toServer[:n])
 		d.toServer = d.toServer[n:]
@@ -158,7 +166,13 @@ func (c *client) step() bool {
 	case w.faults && w.rng.IntN(1500) == 0 && c.welcomed:
 		w.trace("client %d vanishes", c.id)
 		w.met[clientVanished]++
-		c.done = true
+		c.vanish()
+		return true
+	case w.faults && w.rng.IntN(4000) == 0 && c.welcomed && !c.drained && !c.closed:
+		w.trace("client %d is drained", c.id)
+		w.met[clientDrained]++
+		c.drained = true
+		c.session.Drain()
 		return true
 	case c.ready() && w.rng.IntN(3) == 0:
 		c.write()
@@ -177,10 +191,7 @@ func (c *client) step() bool {
 		c.receive(w.part(len(c.inbox)))
 		return true
 	case c.closed:
-		if !c.mayLose && c.left >= 0 && c.welcomed && !c.doubtful {
-			c.fail("the proxy closed the connection; read %q", c.read)
-		}
-		c.done = true
+		c.isClosed()
 		return true
 	case c.ready():
 		c.write()
@@ -194,7 +205,7 @@ func (c *client) leave() bool {
 	if c.left != 0 || len(c.sent) > 0 || len(c.out) > 0 || !c.welcomed {
 		return false
 	}
-	if c.w.rng.IntN(2) == 0 {
+	if c.w.rng.IntN(2) == 0 && !c.doubtful {
 		c.left = -1
 		c.out = append(c.out, 1, 0, 0, 0, 1) // COM_QUIT
 		return true

@@ -25,7 +25,8 @@ type world struct {
 	events    eventHeap
 	order     int
 	group     *pool.Group
-	shared    *mysession.Shared
+	shared    map[string]*mysession.Shared // by user
+	caps      wire.Capabilities
 	mariaDB   bool
 	clients   []*client
 	conns     []*conn
@@ -35,6 +36,7 @@ type world struct {
 	commands  int
 	steps     int
 	faults    bool
+	kills     bool // clients kill each other
 	patience  time.Duration
 	met       [faultKinds]int
 	tickAt    time.Duration
@@ -53,6 +55,7 @@ type conn struct {
 	borrower *client
 	toServer []byte
 	kept     []byte
+	dying    bool // has said its last words
 	broken   bool // closed by the server
 	noticed  bool // by the proxy
 	closing  bool
@@ -67,17 +70,23 @@ const (
 	borrowTimedOut
 	dialRefused
 	queryKilled
+	queryInterrupted
+	clientKilled
+	clientDrained
+	lastWords
 	toldRolledBack
 	toldUnknown
 	stateLost
+	clientLost
 	faultKinds
 )
 
 func (f fault) String() string {
 	return [...]string{
 		"clients vanished", "database connections died", "borrow time-outs", "dials refused", "requests to kill a query",
+		"queries interrupted", "clients killed", "clients drained", "database connections that said why they end",
 		"commands told as undone", "commands told as unknown",
-		"replies that miss what was lost with a connection",
+		"replies that miss what was lost with a connection", "connections of clients lost in the middle of a packet, a file or a login",
 	}[f]
 }
 
@@ -122,17 +131,25 @@ func (w *world) trace(format string, args ...any) {
 
 func (w *world) story() string { return strings.Join(w.log, "\n") }
 
-var poolKey = pool.Key{User: "u"}
+// users may log in. Their passwords are their names.
+var users = [...]string{"u0", "u1"}
 
-const serverCaps = wire.Always | wire.ClientMultiStatements
+const serverCaps = wire.Always | wire.ClientMultiStatements | wire.ClientLocalFiles
 
 func newWorld(seed uint64, verbose bool) *world {
 	w := &world{
 		rng: rand.New(rand.NewPCG(seed, 11)), verbose: verbose, committed: make(map[string]int), patience: time.Second,
 	}
-	w.shared = mysession.NewShared(1 + w.rng.IntN(4))
-	w.mariaDB = w.rng.IntN(2) == 0
+	w.shared = make(map[string]*mysession.Shared)
+	for _, u := range users {
+		w.shared[u] = mysession.NewShared(1 + w.rng.IntN(4))
+	}
+	w.caps = serverCaps
+	if w.mariaDB = w.rng.IntN(2) == 0; w.mariaDB {
+		w.caps |= wire.MariaDBStmtBulkOperations
+	}
 	w.faults = w.rng.IntN(2) == 0
+	w.kills = w.faults && w.rng.IntN(2) == 0
 	w.budget = 1 + w.rng.IntN(3)
 	if w.faults && w.rng.IntN(2) == 0 {
 		w.patience = time.Duration(1+w.rng.IntN(10)) * time.Millisecond
@@ -149,7 +166,7 @@ func newWorld(seed uint64, verbose bool) *world {
 }
 
 func (w *world) addClient(i int) {
-	caps := serverCaps
+	caps := w.caps
 	if w.rng.IntN(2) == 0 {
 		caps &^= wire.ClientDeprecateEOF
 	}
@@ -157,17 +174,24 @@ func (w *world) addClient(i int) {
 		caps &^= wire.ClientSessionTrack
 	}
 	c := &client{w: w, id: i, caps: caps, left: 1 + w.rng.IntN(80), stmts: make(map[uint32]*known)}
+	c.user, c.depth = users[w.rng.IntN(len(users))], 1+w.rng.IntN(2)
+	if w.kills {
+		c.depth = 1
+	}
 	c.direct = newServer(caps, uint32(i+100))
 	if w.rng.IntN(3) == 0 {
 		c.direct.schema = fmt.Sprintf("s%d", w.rng.IntN(3))
 	}
+	c.direct.user, c.direct.mariaDB = c.user, w.mariaDB
 	c.direct.commit = func(row string) { c.pending = append(c.pending, row) }
+	c.direct.undo = func(row string) { c.undone = append(c.undone, row) }
+	c.direct.kill = func() *wire.Error { return c.killAnswer }
 	schema := c.direct.schema
 	c.waiter.Owner, c.waiter.Loop = c, w.rng.IntN(2)
 	w.clients = append(w.clients, c)
 	w.later(time.Duration(w.rng.IntN(3000))*time.Microsecond, func() {
 		c.session.Init(mysession.Options{
-			Host: c, Shared: w.shared, ThreadID: uint32(i + 100), User: "u", Capabilities: caps, Schema: schema, LoginSeq: 2,
+			Host: c, Shared: w.shared[c.user], ThreadID: uint32(i + 100), User: c.user, Capabilities: caps, Schema: schema, LoginSeq: 2,
 			BorrowTimeout: w.patience, CleanupTimeout: time.Second,
 		})
 		c.started = true
@@ -226,13 +250,17 @@ func (w *world) dialled(d *pool.DialAttempt) {
 		w.carryOut(w.group.Dialed(d, nil, fmt.Errorf("refused"), false, w.now, nil))
 		return
 	}
-	c := &conn{w: w, db: newServer(serverCaps, uint32(len(w.conns)+1)), number: len(w.conns)}
+	c := &conn{w: w, db: newServer(w.caps, uint32(len(w.conns)+1)), number: len(w.conns)}
+	c.db.user, c.db.mariaDB = d.Pool.Key().User, w.mariaDB
 	c.db.commit = func(row string) { w.committed[row]++ }
+	if w.kills {
+		c.db.slow = c.slow
+	}
 	c.db.query(mysession.Setup)
 	c.db.sent = nil
 	c.entry.Owner, c.entry.Loop = c, max(0, d.Loop)
-	c.server = mysession.NewServer(w.shared, &mysession.ServerFacts{
-		Capabilities: serverCaps, ThreadID: c.db.id, MariaDB: w.mariaDB, Status: wire.StatusAutocommit,
+	c.server = mysession.NewServer(w.shared[c.db.user], &mysession.ServerFacts{
+		Capabilities: w.caps, ThreadID: c.db.id, MariaDB: w.mariaDB, Status: wire.StatusAutocommit,
 		Base: maps.Clone(baseVariables), Collation: 45, Setup: mysession.Setup,
 	})
 	w.conns = append(w.conns, c)
@@ -253,8 +281,13 @@ func (w *world) checkClean(d *conn) {
 	if len(d.toServer) > 0 {
 		return // a statement is being closed
 	}
-	if s.inTrans || len(s.users) > 0 || len(s.temp) > 0 || len(s.locks) > 0 || s.vars[untracked] != "8388608" || !s.tracksAll {
-		w.failf("connection %d is released with state: transaction %v, %v, %v, %v", d.number, s.inTrans, s.users, s.temp, s.locks)
+	for _, st := range s.stmts {
+		if st.open || len(st.long) > 0 {
+			w.failf("connection %d is released with a cursor or long data of %q", d.number, st.text)
+		}
+	}
+	if s.inTrans || s.locked || len(s.users) > 0 || len(s.temp) > 0 || len(s.locks) > 0 || s.vars[untracked] != baseUntracked || !s.tracksAll {
+		w.failf("connection %d is released with state: transaction %v, locked tables %v, %v, %v, %v", d.number, s.inTrans, s.locked, s.users, s.temp, s.locks)
 	}
 }
 
@@ -273,6 +306,10 @@ func (d *conn) read(n int) {
 	d.db.sent = d.db.sent[n:]
 	for len(d.kept) > 0 && !d.closing && !d.noticed {
 		c := d.borrower
+		if c == nil && d.dying {
+			d.broken = true
+			return
+		}
 		if c == nil {
 			d.w.failf("an idle connection received %q", d.kept)
 			return
@@ -293,6 +330,7 @@ func (d *conn) lost() {
 		return
 	}
 	if c := d.borrower; c != nil {
+		c.loses()
 		c.db, d.borrower = nil, nil
 		w.release(d, false)
 		c.session.ServerGone()
