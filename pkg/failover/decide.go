@@ -73,10 +73,11 @@ func (c *core) onlyNamed(m *member) bool {
 }
 
 // settled tells whether it is time for a first writer: all members have been heard
-// of, or the time is over.
+// of, and so has the writer's name, or the time is over.
 func (c *core) settled(now time.Time) bool {
+	named := !c.s.resolves || c.names.seen > 0 || c.names.failures > 0
 	return now.Sub(c.began) >= c.s.timing.Settle ||
-		!slices.ContainsFunc(c.members, func(m *member) bool { return !m.tried })
+		named && !slices.ContainsFunc(c.members, func(m *member) bool { return !m.tried })
 }
 
 // best is the writer among those who claim to be, and why.

@@ -44,57 +44,57 @@ func (s NameServer) Resolve(ctx context.Context, name string) (Resolved, error) 
 	if err != nil {
 		return Resolved{}, fmt.Errorf("name %q: %w", name, err)
 	}
-	type result struct {
-		found Resolved
-		err   error
-	}
 	six := make(chan result, 1)
-	go func() {
-		found, err := s.ask(ctx, full, dnsmessage.TypeAAAA)
-		six <- result{found, err}
-	}()
-	found, err := s.ask(ctx, full, dnsmessage.TypeA)
-	other := <-six
-	switch {
-	case err != nil && other.err != nil:
-		return Resolved{}, err
-	case err != nil:
-		return other.found, nil
-	case other.err != nil:
-		return found, nil
+	go func() { six <- s.ask(ctx, full, dnsmessage.TypeAAAA) }()
+	return s.ask(ctx, full, dnsmessage.TypeA).with(<-six)
+}
+
+// result is what came of one question.
+type result struct {
+	found Resolved
+	err   error
+}
+
+// with joins the answers for two families of addresses.
+func (r result) with(o result) (Resolved, error) {
+	if r.err != nil {
+		r, o = o, r
 	}
-	if len(other.found.Addresses) > 0 {
-		found.Addresses = append(found.Addresses, other.found.Addresses...)
-		if found.TTL == 0 || other.found.TTL < found.TTL {
-			found.TTL = other.found.TTL
+	if r.err != nil || o.err != nil {
+		return r.found, r.err
+	}
+	if len(o.found.Addresses) > 0 {
+		r.found.Addresses = append(r.found.Addresses, o.found.Addresses...)
+		if r.found.TTL == 0 || o.found.TTL < r.found.TTL {
+			r.found.TTL = o.found.TTL
 		}
 	}
-	if len(found.Names) == 0 {
-		found.Names = other.found.Names
+	if len(r.found.Names) == 0 {
+		r.found.Names = o.found.Names
 	}
-	return found, nil
+	return r.found, nil
 }
 
 // ask asks one question over UDP, and over TCP if the answer does not fit.
-func (s NameServer) ask(ctx context.Context, name dnsmessage.Name, kind dnsmessage.Type) (Resolved, error) {
+func (s NameServer) ask(ctx context.Context, name dnsmessage.Name, kind dnsmessage.Type) result {
 	question := dnsmessage.Question{Name: name, Type: kind, Class: dnsmessage.ClassINET}
 	query, id, err := newQuery(question)
 	if err != nil {
-		return Resolved{}, err
+		return result{err: err}
 	}
 	answer, err := s.overUDP(ctx, query, id)
 	if err != nil {
-		return Resolved{}, err
+		return result{err: err}
 	}
 	found, whole, err := parseAnswer(answer, question, id)
 	if whole {
-		return found, err
+		return result{found, err}
 	}
 	if answer, err = s.overTCP(ctx, query); err != nil {
-		return Resolved{}, err
+		return result{err: err}
 	}
 	found, _, err = parseAnswer(answer, question, id)
-	return found, err
+	return result{found, err}
 }
 
 func newQuery(q dnsmessage.Question) (query []byte, id uint16, err error) {

@@ -159,8 +159,11 @@ func (c *core) describe(now time.Time) {
 	for _, m := range c.members {
 		switch {
 		case !m.has || m.failures > 0:
-			if m.Address == c.writer {
+			switch {
+			case m.Address == c.writer:
 				m.role(now, RoleWriter) // assumed, or not given up yet
+			case c.writer != "" && m.Role == RoleWriter:
+				m.role(now, RoleUnknown) // it was, and has not been heard of since
 			}
 		case m.answer.ReadOnly && m.answer.Broken != "":
 			m.role(now, RoleReader)
