@@ -63,6 +63,7 @@ type client struct {
 	stmts            map[uint32]*known
 	prepared         uint32 // the id given last
 	newest           uint32 // the statement prepared last; lastUnsure: maybe not
+	hits             int    // requests to kill its query that it has not felt
 	again            int    // how often it has gone on after a loss
 	lastUnsure       bool
 	longData         bool
@@ -248,7 +249,7 @@ func (c *client) compare() {
 // effect, for want of a connection.
 func (c *client) refusal(payload []byte, seq byte) bool {
 	code, bad := wire.ErrorCode(payload)
-	if bad && code == wire.CodeQueryInterrupted && c.w.kills && !c.asked && seq == 1 {
+	if bad && code == wire.CodeQueryInterrupted && c.hits > 0 && !c.asked && seq == 1 {
 		c.interrupted()
 		return true
 	}

@@ -205,6 +205,7 @@ func (c *client) shutdown(seq byte) {
 func (c *client) interrupted() {
 	c.w.trace("client %d is interrupted", c.id)
 	c.w.met[queryInterrupted]++
+	c.hits--
 	r := c.sent[0]
 	c.sent = c.sent[1:]
 	c.undone = append(c.undone, r.rows...)

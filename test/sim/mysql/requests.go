@@ -188,7 +188,7 @@ func (c *client) prepare() request {
 
 func (c *client) anyStatement() uint32 {
 	if len(c.stmts) == 0 || c.w.rng.IntN(30) == 0 {
-		return c.prepared + 7
+		return 1 + c.w.rng.Uint32N(c.prepared+7)
 	}
 	ids := make([]uint32, 0, len(c.stmts))
 	for id := range c.stmts {

@@ -220,6 +220,7 @@ func (c *client) kill(i int, query bool) mysession.KillResult {
 		return mysession.KillDenied
 	case query:
 		c.w.trace("client %d kills the query of client %d", c.id, i)
+		victim.hits++
 		victim.session.Cancel()
 		victim.wake = true
 	default:
