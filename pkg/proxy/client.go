@@ -73,10 +73,9 @@ var (
 	_ session.Host          = (*client)(nil)
 )
 
-// attach moves a logged-in client to its loop and starts the session, which init
+// attach moves a logged-in client to its loop and starts the session, which begin
 // makes. It runs on the worker's loop.
-func (c *client) attach(t *netloop.Transport, tc *tls.Conn, init func()) {
-	c.lastActive = c.worker.loop.Now()
+func (c *client) attach(t *netloop.Transport, tc *tls.Conn, begin func()) {
 	conn, err := c.worker.loop.Attach(t, tc, c)
 	if err != nil {
 		c.worker.proxy.log.Warn("a client could not be moved to its event loop", zap.Error(err))
@@ -84,6 +83,14 @@ func (c *client) attach(t *netloop.Transport, tc *tls.Conn, init func()) {
 		c.gone()
 		return
 	}
+	c.adopt(conn, tc, begin)
+}
+
+// adopt makes conn, which is on the worker's loop, the client's own, and starts the
+// session. It runs there.
+func (c *client) adopt(conn *netloop.Conn, tc *tls.Conn, begin func()) {
+	conn.SetHandler(c)
+	c.lastActive = c.worker.loop.Now()
 	c.conn = conn
 	if tc != nil {
 		c.tls = 1
@@ -95,7 +102,7 @@ func (c *client) attach(t *netloop.Transport, tc *tls.Conn, init func()) {
 	c.counts().open[c.tls]++
 	c.worker.proxy.cancels.add(c)
 	c.do(func() {
-		init()
+		begin()
 		if c.worker.proxy.draining.Load() {
 			c.end(ClosedDrain)
 			return
@@ -340,7 +347,11 @@ func (c *client) resumeRead(why pause) {
 // nobody, but it has to be read for the connection to become free.
 func (c *client) CloseClient() {
 	c.ending = true
-	if c.conn != nil {
+	switch {
+	case c.conn == nil:
+	case c.closing == ClosedByClient && c.tls == 0 && c.conn.Buffered() == 0:
+		c.conn.Close() // it has said goodbye, and been told everything
+	default:
 		c.conn.CloseAfterFlush(flushLimit)
 	}
 	c.resumeServer()

@@ -3,11 +3,9 @@
 package proxy
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"net"
-	"net/netip"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -56,7 +54,12 @@ type Endpoint struct {
 	log      *zap.Logger
 	opts     atomic.Pointer[EndpointOptions]
 	listener net.Listener
-	done     chan struct{}
+	// accepting is how worker's loop accepts; nil if a goroutine does.
+	worker    *worker
+	accepting *netloop.Listener
+	// handsDown: clients' sockets have their options from the listening one.
+	handsDown atomic.Bool
+	done      chan struct{} // closed when nobody accepts any more
 
 	received, succeeded              atomic.Uint64
 	cancelsDelivered, cancelsUnknown atomic.Uint64
@@ -99,19 +102,30 @@ func (p *Proxy) AddEndpoint(l net.Listener, o EndpointOptions) *Endpoint {
 	if p.draining.Load() {
 		_ = l.Close()
 	}
-	go e.accept()
+	e.worker = p.workers[e.index%len(p.workers)]
+	e.handDown(&o)
+	if !e.worker.loop.Post(e.open) {
+		close(e.done)
+	}
 	return e
 }
 
 // Update gives the endpoint new options, for clients that come from now on.
-func (e *Endpoint) Update(o EndpointOptions) { e.opts.Store(&o) }
+func (e *Endpoint) Update(o EndpointOptions) {
+	e.handDown(&o)
+	e.opts.Store(&o)
+}
 
 // Addr is where the endpoint listens.
 func (e *Endpoint) Addr() net.Addr { return e.listener.Addr() }
 
 func (e *Endpoint) stopListening() {
 	_ = e.listener.Close() // it may be closed already
-	<-e.done
+	e.worker.loop.Post(e.shut)
+	select {
+	case <-e.done:
+	case <-e.proxy.ctx.Done(): // the loops have ended, or are about to
+	}
 }
 
 // accept takes clients until the listener is closed. When the process has no
@@ -140,37 +154,45 @@ func (e *Endpoint) accept() {
 
 // admit checks what can be checked before a byte is read.
 func (e *Endpoint) admit(nc net.Conn) {
+	if s := e.admits(nc.RemoteAddr()); s != nil {
+		a := &arrival{endpoint: e, transport: netloop.NewTransport(nc), blocking: true}
+		e.setKeepAlive(a.transport)
+		e.proxy.logins.Go(func() { e.login(a, s) })
+		return
+	}
+	_ = nc.Close()
+}
+
+// admits checks what can be checked of a client that has just come, and takes a
+// place for it. nil: it has to go.
+func (e *Endpoint) admits(addr net.Addr) *Settings {
 	s := e.proxy.settings.Load()
-	addr := remoteAddr(nc)
 	e.received.Add(1)
-	if s.Admits != nil && !s.Admits(addr) {
+	if s.Admits != nil && !s.Admits(addrOf(addr)) {
 		e.failed.add(failedAddress)
 		e.log.Warn("A client was refused: its address is not allowed (see allowed_client_networks).",
-			zap.Stringer("client", nc.RemoteAddr()))
-		_ = nc.Close()
-		return
+			zap.Stringer("client", addr))
+		return nil
 	}
 	if !e.proxy.admitted.enter(s.MaxUnauthenticated) {
 		e.failed.add(failedUnauthenticated)
 		e.log.Warn("A client was refused: too many are logging in (see max_unauthenticated_connections).",
-			zap.Stringer("client", nc.RemoteAddr()))
-		_ = nc.Close()
-		return
+			zap.Stringer("client", addr))
+		return nil
 	}
-	e.proxy.logins.Go(func() { e.login(nc, s) })
+	return s
 }
 
-func remoteAddr(nc net.Conn) netip.Addr {
-	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
-		return a.AddrPort().Addr().Unmap()
+// setKeepAlive is for a socket that has its options from nobody.
+func (e *Endpoint) setKeepAlive(t *netloop.Transport) {
+	if k := e.opts.Load().KeepAlive; k != (KeepAlive{}) {
+		_ = t.SetKeepAlive(k.Idle, k.Interval, k.Count, k.UserTimeout) // a matter of taste, not of correctness
 	}
-	return netip.IPv6Loopback() // a Unix socket
 }
 
-// login is the life of a client until it moves to an event loop.
-func (e *Endpoint) login(nc net.Conn, s *Settings) {
+// login is the life of a client until it is let in.
+func (e *Endpoint) login(a *arrival, s *Settings) {
 	p, o := e.proxy, e.opts.Load()
-	t := netloop.NewTransport(nc)
 	loggedIn, moved := false, false
 	e.unauthenticated.Add(1)
 	defer func() {
@@ -180,18 +202,13 @@ func (e *Endpoint) login(nc net.Conn, s *Settings) {
 			p.panicked("panic in a login; only this client is affected", v, debug.Stack())
 		}
 		if !moved {
-			_ = t.Close()
-			p.admitted.leave(loggedIn)
+			a.end(func() { p.admitted.leave(loggedIn) })
 		}
 	}()
-	if k := o.KeepAlive; k != (KeepAlive{}) {
-		_ = t.SetKeepAlive(k.Idle, k.Interval, k.Count, k.UserTimeout) // a matter of taste, not of correctness
-	}
-	ctx, stop := context.WithTimeout(p.mayLogIn, s.LoginTimeout)
-	defer stop()
-	v, err := o.Target.engine.greet(ctx, e, t, o, s)
+	ctx := &loginContext{p.mayLogIn, time.Now().Add(s.LoginTimeout)}
+	v, err := o.Target.engine.greet(ctx, e, a, o, s)
 	if err != nil {
-		e.loginFailed(nc, o, err)
+		e.loginFailed(a, o, err)
 		return
 	}
 	if v == nil {
@@ -199,22 +216,22 @@ func (e *Endpoint) login(nc net.Conn, s *Settings) {
 	}
 	if p.draining.Load() {
 		e.failed.add(failedDraining)
-		v.turnAway(t, 0)
+		v.turnAway(a.stream(), 0)
 		return
 	}
 	if loggedIn = p.admitted.loggedIn(s.MaxClients); !loggedIn {
 		e.failed.add(failedClients)
-		e.log.Warn("A client was refused: too many clients (see max_client_connections).", zap.Stringer("client", nc.RemoteAddr()))
-		v.turnAway(t, s.MaxClients)
+		e.log.Warn("A client was refused: too many clients (see max_client_connections).", zap.Stringer("client", a.RemoteAddr()))
+		v.turnAway(a.stream(), s.MaxClients)
 		return
 	}
 	e.succeeded.Add(1)
-	moved = v.enter(e, t, o, s)
+	moved = a.enter(v, o, s)
 }
 
 // loginFailed notes why a client could not log in. To the dialogue, a user whose
 // secret is not there is unknown; the operator is told the difference.
-func (e *Endpoint) loginFailed(nc net.Conn, o *EndpointOptions, err error) {
+func (e *Endpoint) loginFailed(a *arrival, o *EndpointOptions, err error) {
 	reason := failureOf(err)
 	if errors.Is(err, auth.ErrUnknownUser) && o.Barred != nil {
 		if why := o.Barred(userOf(err)); why != nil {
@@ -222,7 +239,7 @@ func (e *Endpoint) loginFailed(nc net.Conn, o *EndpointOptions, err error) {
 		}
 	}
 	e.failed.add(reason)
-	e.log.Info("A client could not log in.", zap.Stringer("client", nc.RemoteAddr()), zap.String("reason", reason), zap.Error(err))
+	e.log.Info("A client could not log in.", zap.Stringer("client", a.RemoteAddr()), zap.String("reason", reason), zap.Error(err))
 }
 
 // userOf is the name that a client gave whose login failed.
@@ -237,8 +254,8 @@ func userOf(err error) string {
 }
 
 // connected notes that a client is let in.
-func (e *Endpoint) connected(t *netloop.Transport, c *client, user, database string, encrypted bool) {
-	e.log.Info("A new client connected.", zap.Stringer("client", t.RemoteAddr()), zap.String("user", user),
+func (e *Endpoint) connected(from net.Addr, c *client, user, database string, encrypted bool) {
+	e.log.Info("A new client connected.", zap.Stringer("client", from), zap.String("user", user),
 		zap.String("database", database), zap.Uint32("client_connection", c.pid), zap.Bool("tls", encrypted))
 }
 

@@ -4,6 +4,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 
 	"github.com/rdsproxy/rdsproxy/pkg/netloop"
@@ -34,7 +35,7 @@ type engine interface {
 	deniesLogin(err error) bool
 	// greet lets a client log in. It returns a nil visitor if there is nothing
 	// more to do. The error is told apart by failureOf.
-	greet(ctx context.Context, e *Endpoint, t *netloop.Transport, o *EndpointOptions, s *Settings) (visitor, error)
+	greet(ctx context.Context, e *Endpoint, a *arrival, o *EndpointOptions, s *Settings) (visitor, error)
 }
 
 // engineFor gives the engine that the options are for.
@@ -117,7 +118,8 @@ type driver interface {
 type visitor interface {
 	// turnAway tells it why it has to go: there are maxClients already, or, if
 	// that is 0, the proxy is shutting down.
-	turnAway(t *netloop.Transport, maxClients int)
-	// enter moves it to a loop; false if that has ended.
-	enter(e *Endpoint, t *netloop.Transport, o *EndpointOptions, s *Settings) bool
+	turnAway(nc net.Conn, maxClients int)
+	// client makes it a client on the worker's loop. begin makes its session, and is
+	// called there. tc is its TLS connection, nil if it has none.
+	client(a *arrival, w *worker, o *EndpointOptions, s *Settings) (c *client, tc *tls.Conn, begin func())
 }

@@ -3,12 +3,16 @@
 package proxy_test
 
 import (
+	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgproto3"
 	"golang.org/x/sys/unix"
+
+	"github.com/rdsproxy/rdsproxy/pkg/proxy"
 )
 
 // noFiles lets the process open no file until restore is called.
@@ -54,17 +58,19 @@ func TestNoFileToAccept(t *testing.T) {
 	eventually(t, "it is accepted", func() bool { return s.stats().Endpoints[0].Unauthenticated == 1 })
 }
 
-// TestNoFileToMove: a client logs in when there is no descriptor to move it to an
-// event loop with. It is turned away, and its place and its key become free.
+// TestNoFileToMove: a client wants TLS when there is no descriptor to move it off
+// the event loop with. It is turned away, and its place becomes free. Who logs in
+// without TLS needs none.
 func TestNoFileToMove(t *testing.T) {
-	s := newScene(t, plan{max: 2})
+	conf := serverTLS(t)
+	s := newScene(t, plan{max: 2, endpoint: func(o *proxy.EndpointOptions) { o.TLS = func() *tls.Config { return conf } }})
 	s.must(s.client(), "before")
-	nc, err := s.dial()
+	plain, err := s.dial()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer nc.Close()
-	front := pgproto3.NewFrontend(nc, nc)
+	defer plain.Close()
+	front := pgproto3.NewFrontend(plain, plain)
 	front.Send(&pgproto3.StartupMessage{ProtocolVersion: pgproto3.ProtocolVersion30, Parameters: map[string]string{"user": "app"}})
 	if err := front.Flush(); err != nil {
 		t.Fatal(err)
@@ -73,24 +79,41 @@ func TestNoFileToMove(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	salt := m.(*pgproto3.AuthenticationMD5Password).Salt
+	encrypted, err := s.dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer encrypted.Close()
+	eventually(t, "it is accepted", func() bool { return s.stats().Endpoints[0].Unauthenticated == 2 })
 	restore := noFiles(t)
 	defer restore()
-	front.Send(&pgproto3.PasswordMessage{Password: md5Answer("app", salt)})
+
+	if _, err := encrypted.Write(pgSSLRequest); err != nil {
+		t.Fatal(err)
+	}
+	if answer, _ := io.ReadAll(encrypted); string(answer) != "S" { // the error depends on when it was closed
+		t.Errorf("answer %q", answer)
+	}
+	front.Send(&pgproto3.PasswordMessage{Password: md5Answer("app", m.(*pgproto3.AuthenticationMD5Password).Salt)})
 	if err := front.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	for err == nil {
-		m, err = front.Receive()
-		if _, ok := m.(*pgproto3.ReadyForQuery); ok && err == nil {
-			t.Fatal("it got in")
+	for ready := false; !ready; {
+		m, err := front.Receive()
+		if err != nil {
+			t.Fatal(err)
 		}
+		_, ready = m.(*pgproto3.ReadyForQuery)
 	}
 	restore()
 	for i := range 5 {
 		s.must(s.client(), fmt.Sprint(i))
 	}
-	if _, _, keys := s.proxy.Places(); keys != 6 {
-		t.Errorf("%d cancel keys for 6 clients", keys)
-	}
+	eventually(t, "its place is free", func() bool {
+		clients, unauthenticated, keys := s.proxy.Places()
+		return clients == 7 && unauthenticated == 0 && keys == 7
+	})
 }
+
+// pgSSLRequest asks for TLS.
+var pgSSLRequest = []byte{0, 0, 0, 8, 4, 210, 22, 47}

@@ -4,12 +4,12 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"time"
 
 	"go.uber.org/zap"
 
-	"github.com/rdsproxy/rdsproxy/pkg/netloop"
 	"github.com/rdsproxy/rdsproxy/pkg/pool"
 	"github.com/rdsproxy/rdsproxy/pkg/proxy/mylogin"
 	"github.com/rdsproxy/rdsproxy/pkg/session/mysession"
@@ -24,10 +24,15 @@ type myVisitor struct {
 	proxy *Proxy
 }
 
-func (mysql) greet(ctx context.Context, e *Endpoint, t *netloop.Transport, o *EndpointOptions, s *Settings) (visitor, error) {
+func (mysql) greet(ctx context.Context, e *Endpoint, a *arrival, o *EndpointOptions, s *Settings) (visitor, error) {
+	if o.Target.knownFacts() == nil { // the database is to be asked
+		if _, err := a.Leave(); err != nil {
+			return nil, err
+		}
+	}
 	id := e.proxy.cancels.reserve()
-	tokens := e.tokens(t, o)
-	l, err := mylogin.Serve(ctx, t, &mylogin.Config{
+	tokens := e.tokens(a, o)
+	l, err := mylogin.Serve(ctx, a.stream(), &mylogin.Config{
 		TLS: o.TLS, RequireTLS: s.RequireTLS, Users: o.MySQL.Users, UnknownMethod: o.MySQL.UnknownMethod(),
 		Greeting: o.Target.greeting(ctx, o), ThreadID: id, Key: o.MySQL.Key, Tokens: tokens,
 	})
@@ -87,13 +92,12 @@ func offered(server mywire.Capabilities) mywire.Capabilities {
 	return caps
 }
 
-func (v *myVisitor) turnAway(t *netloop.Transport, maxClients int) {
+func (v *myVisitor) turnAway(nc net.Conn, maxClients int) {
 	v.proxy.cancels.remove(v.id)
 	why := mysqlShutdown
 	if maxClients > 0 {
 		why = mywire.NewError(mywire.CodeConCount, "Too many connections")
 	}
-	var nc net.Conn = t
 	if v.TLS != nil {
 		nc = v.TLS
 	}
@@ -104,12 +108,12 @@ func (v *myVisitor) turnAway(t *netloop.Transport, maxClients int) {
 	}
 }
 
-func (v *myVisitor) enter(e *Endpoint, t *netloop.Transport, o *EndpointOptions, s *Settings) bool {
-	p, target := e.proxy, o.Target
+func (v *myVisitor) client(a *arrival, w *worker, o *EndpointOptions, s *Settings) (*client, *tls.Conn, func()) {
+	e, target := a.endpoint, o.Target
 	key := classKey(v.User, v.Capabilities)
 	c := &myClient{
 		client: client{
-			worker: p.workerFor(-1), endpoint: e, target: target, pool: target.group.Pool(key), shared: target.sharedFor(key), pid: v.id,
+			worker: w, endpoint: e, target: target, pool: target.group.Pool(key), shared: target.sharedFor(key), pid: v.id,
 		},
 		user: v.User, caps: v.Capabilities,
 	}
@@ -126,10 +130,6 @@ func (v *myVisitor) enter(e *Endpoint, t *netloop.Transport, o *EndpointOptions,
 		Collation: v.Collation, Schema: v.Schema, LoginSeq: v.NextSeq,
 		BorrowTimeout: target.borrowTimeout(), CleanupTimeout: s.CleanupTimeout,
 	}
-	e.connected(t, &c.client, v.User, v.Schema, v.TLS != nil)
-	if !c.worker.loop.Post(func() { c.attach(t, v.TLS, func() { c.machine.Init(so) }) }) {
-		p.cancels.remove(v.id)
-		return false
-	}
-	return true
+	e.connected(a.RemoteAddr(), &c.client, v.User, v.Schema, v.TLS != nil)
+	return &c.client, v.TLS, func() { c.machine.Init(so) }
 }

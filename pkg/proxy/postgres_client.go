@@ -4,11 +4,11 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"time"
 
-	"github.com/rdsproxy/rdsproxy/pkg/netloop"
 	"github.com/rdsproxy/rdsproxy/pkg/pool"
 	"github.com/rdsproxy/rdsproxy/pkg/proxy/pglogin"
 	"github.com/rdsproxy/rdsproxy/pkg/session/pgsession"
@@ -52,15 +52,18 @@ var shutdownError = wire.Fatal(wire.CodeAdminShutdown, "terminating connection d
 // pgVisitor is a client whose login was accepted.
 type pgVisitor struct{ *pglogin.Login }
 
-func (postgres) greet(ctx context.Context, e *Endpoint, t *netloop.Transport, o *EndpointOptions, s *Settings) (visitor, error) {
-	tokens := e.tokens(t, o)
-	l, err := pglogin.Serve(ctx, t, &pglogin.Config{
+func (postgres) greet(ctx context.Context, e *Endpoint, a *arrival, o *EndpointOptions, s *Settings) (visitor, error) {
+	tokens := e.tokens(a, o)
+	l, err := pglogin.Serve(ctx, a.stream(), &pglogin.Config{
 		TLS: o.TLS, RequireTLS: s.RequireTLS, Users: o.Users, UnknownMethod: o.UnknownMethod(), Tokens: tokens,
 	})
 	if err != nil {
 		return nil, err
 	}
 	if l.Kind == pglogin.Cancel {
+		if _, err := a.Leave(); err != nil {
+			return nil, err
+		}
 		e.cancel(ctx, l)
 		return nil, nil
 	}
@@ -70,6 +73,8 @@ func (postgres) greet(ctx context.Context, e *Endpoint, t *netloop.Transport, o 
 
 // cancel carries out a cancel request. The answer to it is an orderly end.
 func (e *Endpoint) cancel(ctx context.Context, l *pglogin.Login) {
+	ctx, stop := limited(ctx)
+	defer stop()
 	if e.proxy.cancels.cancel(ctx, l.CancelPID, l.CancelSecret) {
 		e.cancelsDelivered.Add(1)
 	} else {
@@ -80,13 +85,12 @@ func (e *Endpoint) cancel(ctx context.Context, l *pglogin.Login) {
 	}
 }
 
-func (v pgVisitor) turnAway(t *netloop.Transport, maxClients int) {
+func (v pgVisitor) turnAway(nc net.Conn, maxClients int) {
 	why := shutdownError
 	if maxClients > 0 {
 		why = wire.Fatal(wire.CodeTooManyConnections,
 			fmt.Sprintf("The maximum number of client connections to the proxy exceeded %d", maxClients))
 	}
-	var nc net.Conn = t
 	if v.TLS != nil {
 		nc = v.TLS
 	}
@@ -97,11 +101,12 @@ func (v pgVisitor) turnAway(t *netloop.Transport, maxClients int) {
 	}
 }
 
-func (v pgVisitor) enter(e *Endpoint, t *netloop.Transport, o *EndpointOptions, s *Settings) bool {
-	p, target := e.proxy, o.Target
+func (v pgVisitor) client(a *arrival, w *worker, o *EndpointOptions, s *Settings) (*client, *tls.Conn, func()) {
+	e, target := a.endpoint, o.Target
+	p := e.proxy
 	key := pool.Key{User: v.User, Database: v.Database}
 	c := &pgClient{client: client{
-		worker: p.workerFor(-1), endpoint: e, target: target, pool: target.group.Pool(key), shared: target.sharedFor(key),
+		worker: w, endpoint: e, target: target, pool: target.group.Pool(key), shared: target.sharedFor(key),
 		pid: p.cancels.reserve(), secret: newSecret(v.ProtocolMinor),
 	}}
 	c.session, c.driver = &c.machine, c
@@ -117,12 +122,8 @@ func (v pgVisitor) enter(e *Endpoint, t *netloop.Transport, o *EndpointOptions, 
 	} else {
 		so.Settings = sh.Settings(settingsOf(v.Settings))
 	}
-	e.connected(t, &c.client, v.User, v.Database, v.TLS != nil)
-	if !c.worker.loop.Post(func() { c.attach(t, v.TLS, func() { c.machine.Init(so) }) }) {
-		p.cancels.remove(c.pid)
-		return false
-	}
-	return true
+	e.connected(a.RemoteAddr(), &c.client, v.User, v.Database, v.TLS != nil)
+	return &c.client, v.TLS, func() { c.machine.Init(so) }
 }
 
 func settingsOf(list []wire.Setting) []pgsession.Setting {

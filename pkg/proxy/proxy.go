@@ -89,6 +89,11 @@ func New(o Options, s Settings) (*Proxy, error) {
 	for _, w := range p.workers {
 		w.start(&p.loops)
 	}
+	context.AfterFunc(p.mayLogIn, func() {
+		for _, w := range p.workers {
+			w.loop.Post(w.endLogins)
+		}
+	})
 	return p, nil
 }
 

@@ -31,7 +31,7 @@ func (e *Endpoint) tokens(nc net.Conn, o *EndpointOptions) *tokens {
 	if gate == nil {
 		return nil
 	}
-	return &tokens{gate: gate, endpoint: o.Names, client: remoteAddr(nc)}
+	return &tokens{gate: gate, endpoint: o.Names, client: addrOf(nc.RemoteAddr())}
 }
 
 // Accepts implements pglogin.Tokens and mylogin.Tokens.
@@ -42,6 +42,8 @@ func (t *tokens) Verify(ctx context.Context, user string, token secret.Password)
 	if t == nil {
 		return &iam.Rejection{Reason: iam.Malformed, Detail: "tokens are not set up"}
 	}
+	ctx, stop := limited(ctx)
+	defer stop()
 	var err error
 	t.accepted, err = t.gate.Verify(ctx, iam.Claim{User: user, Endpoint: t.endpoint, Token: token, Client: t.client, TLS: true})
 	return err

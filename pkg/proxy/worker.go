@@ -33,9 +33,11 @@ type worker struct {
 	offset time.Duration
 
 	clients []*client
-	counts  workerCounts
-	copied  atomic.Pointer[workerCounts] // a copy of counts, for others
-	sweep   netloop.Timer
+	// arrivals are those who log in on the loop.
+	arrivals []*arrival
+	counts   workerCounts
+	copied   atomic.Pointer[workerCounts] // a copy of counts, for others
+	sweep    netloop.Timer
 	// actions is a buffer for what the pool asks to be done.
 	actions []pool.Action
 	// cancelled is to be closed when the cancel request that is being carried out
@@ -104,6 +106,13 @@ func (w *worker) remove(c *client) {
 	w.clients[c.index].index = c.index
 	w.clients[last] = nil
 	w.clients = w.clients[:last]
+}
+
+// endLogins ends the logins that are under way on the loop.
+func (w *worker) endLogins() {
+	for _, a := range slices.Clone(w.arrivals) {
+		a.interrupt()
+	}
 }
 
 // sweepIdle ends sessions that were silent for too long.

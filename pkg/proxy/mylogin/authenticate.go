@@ -170,6 +170,9 @@ func (d *dialogue) encrypted(ctx context.Context) ([]byte, error) {
 			return nil, err
 		}
 	}
+	if err := d.leave(ctx); err != nil { // it takes a millisecond
+		return nil, err
+	}
 	password, err := auth.DecryptMySQLPassword(d.cfg.Key, d.salt[:], sent)
 	if err != nil {
 		return nil, d.denied(err)

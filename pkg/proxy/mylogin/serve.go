@@ -21,8 +21,8 @@ const (
 	farewellBytes = 64 << 10
 )
 
-// Serve logs the client at the other end of t in. The deadline of ctx, and its cancellation, end the dialogue; t is
-// left without a deadline after success.
+// Serve logs the client at the other end of t in, which may be an OnLoop. The deadline of ctx, and its cancellation, end
+// the dialogue; t is left without a deadline after success.
 //
 // On success the client waits for the OK packet that ends the login; nothing of it has been sent. On failure the client
 // has been told, and t is to be closed; the error is an *Error. Serve never closes t, except that the TLS engine does
@@ -30,26 +30,16 @@ const (
 func Serve(ctx context.Context, t net.Conn, cfg *Config) (*Login, error) {
 	// Until a client says otherwise it is taken for one that understands today's errors.
 	d := &dialogue{cfg: cfg, raw: t, conn: t, stage: BadPacket, caps: mysql.ClientProtocol41}
-	if at, ok := ctx.Deadline(); ok {
-		_ = t.SetDeadline(at) // if it fails, so does the next read
-	}
-	cut := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(cut)
-		_ = t.SetDeadline(time.Unix(1, 0)) // wakes whoever is reading or writing
-	})
+	d.begin(ctx)
 	login, err := d.run(ctx)
-	if !stop() {
-		<-cut
-		if err == nil {
-			err = d.interrupted(ctx, ctx.Err())
-		}
+	if d.cut != nil && d.cut() && err == nil {
+		err = d.interrupted(ctx, ctx.Err())
 	}
 	if err != nil {
 		d.farewell()
 		return nil, err
 	}
-	_ = t.SetDeadline(time.Time{}) // if it fails, so does the next read
+	_ = d.raw.SetDeadline(time.Time{}) // if it fails, so does the next read
 	return login, nil
 }
 
@@ -60,6 +50,8 @@ type dialogue struct {
 	raw  net.Conn
 	conn net.Conn
 	tls  *tls.Conn
+	// cut stops the end of the context from ending the dialogue, and tells whether it has. nil: nothing to be stopped.
+	cut func() bool
 	// base is what TLS was offered by, nil if it was not.
 	base *tls.Config
 	salt [auth.MySQLSaltSize]byte

@@ -10,6 +10,9 @@ import (
 
 // handshake begins TLS, as d.base says.
 func (d *dialogue) handshake(ctx context.Context) error {
+	if err := d.leave(ctx); err != nil {
+		return err
+	}
 	tc := tls.Server(d.raw, prepare(d.base))
 	if err := tc.HandshakeContext(ctx); err != nil {
 		e := d.ioError(ctx, err)

@@ -19,35 +19,25 @@ const (
 	farewellBytes = 64 << 10
 )
 
-// Serve logs the client at the other end of t in. The deadline of ctx, and its cancellation, end the dialogue; t is
-// left without a deadline after success.
+// Serve logs the client at the other end of t in, which may be an OnLoop. The deadline of ctx, and its cancellation, end
+// the dialogue; t is left without a deadline after success.
 //
 // On success AuthenticationOk has been sent (for a Cancel nothing was). On failure the client has been told, and t is
 // to be closed; the error is an *Error. Serve never closes t, except that the TLS engine does when ctx ends in the
 // middle of a handshake.
 func Serve(ctx context.Context, t net.Conn, cfg *Config) (*Login, error) {
 	d := &dialogue{cfg: cfg, raw: t, conn: t}
-	if at, ok := ctx.Deadline(); ok {
-		_ = t.SetDeadline(at) // if it fails, so does the next read
-	}
-	cut := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(cut)
-		_ = t.SetDeadline(time.Unix(1, 0)) // wakes whoever is reading or writing
-	})
+	d.begin(ctx)
 	login, err := d.run(ctx)
-	if !stop() {
-		<-cut
-		if err == nil {
-			e := d.ioError(ctx, ctx.Err())
-			d.last, err = lastWord(e.Reason), e
-		}
+	if d.cut != nil && d.cut() && err == nil {
+		e := d.ioError(ctx, ctx.Err())
+		d.last, err = lastWord(e.Reason), e
 	}
 	if err != nil {
 		d.farewell()
 		return nil, err
 	}
-	_ = t.SetDeadline(time.Time{}) // if it fails, so does the next read
+	_ = d.raw.SetDeadline(time.Time{}) // if it fails, so does the next read
 	return login, nil
 }
 
@@ -58,6 +48,8 @@ type dialogue struct {
 	raw  net.Conn
 	conn net.Conn
 	tls  *tls.Conn
+	// cut stops the end of the context from ending the dialogue, and tells whether it has. nil: nothing to be stopped.
+	cut func() bool
 	// binding is the channel binding data of tls, nil if there is none.
 	binding []byte
 	// user is the name given, once it is known.

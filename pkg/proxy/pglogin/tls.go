@@ -25,6 +25,9 @@ func (d *dialogue) answerSSL(ctx context.Context) error {
 	if err := d.flush(ctx); err != nil {
 		return err
 	}
+	if err := d.leave(ctx); err != nil {
+		return err
+	}
 	return d.handshake(ctx, d.raw, base)
 }
 
@@ -35,6 +38,9 @@ func (d *dialogue) directTLS(ctx context.Context, head []byte) error {
 	base := d.baseTLS()
 	if base == nil {
 		return &Error{Reason: TLSHandshake, Cause: errors.New("the client began with TLS, which is not offered here")}
+	}
+	if err := d.leave(ctx); err != nil {
+		return err
 	}
 	conn := d.raw
 	if u, ok := conn.(interface{ Unread(p []byte) }); ok {
