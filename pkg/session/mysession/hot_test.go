@@ -70,10 +70,11 @@ var hotKinds = map[string]struct {
 	caps  wire.Capabilities
 	track []byte
 }{
-	"modern":        {wire.Always, nil},
-	"EOF packets":   {wire.Always &^ (wire.ClientDeprecateEOF | wire.ClientSessionTrack), nil},
-	"MySQL 9":       {wire.Always, wire.AppendTrackVariable(nil, "statement_id", "12345")},
-	"MySQL 9 plain": {wire.Always &^ wire.ClientSessionTrack, wire.AppendTrackVariable(nil, "statement_id", "12345")},
+	"modern":                    {wire.Always, nil},
+	"EOF packets":               {wire.Always &^ (wire.ClientDeprecateEOF | wire.ClientSessionTrack), nil},
+	"MySQL 9":                   {wire.Always, wire.AppendTrackVariable(nil, "statement_id", "12345")},
+	"MariaDB with a binary log": {wire.Always, wire.AppendTrackVariable(nil, "last_gtid", "0-1-2")},
+	"MySQL 9 plain":             {wire.Always &^ wire.ClientSessionTrack, wire.AppendTrackVariable(nil, "statement_id", "12345")},
 }
 
 func TestQueriesDoNotAllocate(t *testing.T) {

@@ -65,8 +65,8 @@ func (t *tracked) entry(typ wire.TrackType, data []byte) bool {
 			if !ok {
 				return !pairs.Malformed()
 			}
-			if string(name) == "statement_id" {
-				continue // MySQL 9 counts all statements
+			if string(name) == "statement_id" || string(name) == "last_gtid" {
+				continue // MySQL 9 counts all statements; MariaDB with a binary log names each write
 			}
 			t.variable(strings.ToLower(string(name)), string(value))
 		}
