@@ -59,8 +59,12 @@ const (
 type Cluster struct {
 	Engine  Engine
 	Members []*Member
-	o       Options
-	writer  atomic.Pointer[Member]
+	// Promoted is when the latest promotion was over: from then on the writer was known
+	// to accept writes.
+	Promoted time.Time
+
+	o      Options
+	writer atomic.Pointer[Member]
 }
 
 // Member is one server. Its methods may not be called concurrently with each other,
@@ -79,6 +83,8 @@ type server interface {
 	Exec(ctx context.Context, sql ...string) error
 	// Query returns the first value as text.
 	Query(ctx context.Context, sql string) (string, error)
+	// Column returns the first value of each row, of a query in Database.
+	Column(ctx context.Context, sql string) ([]string, error)
 	// Start starts a member that is not running; it is what it was before: a former
 	// writer accepts writes again.
 	Start(ctx context.Context) error
@@ -189,7 +195,7 @@ func (c *Cluster) synchronise(ctx context.Context) error {
 	}
 	w := c.Writer()
 	if c.Engine == PostgreSQL {
-		if err := poll(ctx, catchUpLimit, func() (bool, error) { return w.attached(ctx) }); err != nil {
+		if err := poll(ctx, pollInterval, func() (bool, error) { return w.attached(ctx) }); err != nil {
 			return fmt.Errorf("no reader follows %s: %w", w.Addr(), err)
 		}
 		return w.synchronise(ctx, true)
@@ -198,7 +204,7 @@ func (c *Cluster) synchronise(ctx context.Context) error {
 	if err := w.synchronise(ctx, true); err != nil {
 		return err
 	}
-	if err := poll(ctx, catchUpLimit, func() (bool, error) { return w.attached(ctx) }); err != nil {
+	if err := poll(ctx, pollInterval, func() (bool, error) { return w.attached(ctx) }); err != nil {
 		return fmt.Errorf("no reader follows %s: %w", w.Addr(), err)
 	}
 	return nil
@@ -243,6 +249,7 @@ func (c *Cluster) Promote(ctx context.Context, m *Member) error {
 	if err := m.promote(ctx); err != nil {
 		return fmt.Errorf("promotion of %s: %w", m.Addr(), err)
 	}
+	c.Promoted = time.Now()
 	c.writer.Store(m)
 	return nil
 }
@@ -283,19 +290,20 @@ func (c *Cluster) Switchover(ctx context.Context, to *Member) error {
 
 const (
 	catchUpLimit = 30 * time.Second
-	pollInterval = 20 * time.Millisecond
+	pollInterval = 20 * time.Millisecond // of what may take longer
+	promotePoll  = 2 * time.Millisecond  // of what is measured
 )
 
 // AwaitCaughtUp waits until a reader has what the writer has now.
 func (c *Cluster) AwaitCaughtUp(ctx context.Context, m *Member) error {
-	return poll(ctx, catchUpLimit, func() (bool, error) { return m.caughtUp(ctx, c.Writer()) })
+	return poll(ctx, pollInterval, func() (bool, error) { return m.caughtUp(ctx, c.Writer()) })
 }
 
 // poll asks until the answer is yes.
-func poll(ctx context.Context, limit time.Duration, f func() (bool, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
+func poll(ctx context.Context, every time.Duration, f func() (bool, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, catchUpLimit)
 	defer cancel()
-	tick := time.NewTicker(pollInterval)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		done, err := f()

@@ -86,6 +86,27 @@ func (m *mysql) Freeze() {
 	m.Server.Freeze()
 }
 
+func (m *mysql) Column(ctx context.Context, sql string) (values []string, err error) {
+	conn, err := m.ConnectTo(ctx, Database)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Quit() }() // what was asked for is there
+	r, err := conn.Execute(sql)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	for i := range r.RowNumber() {
+		v, err := r.GetString(i, 0)
+		if err != nil {
+			return nil, err
+		}
+		values = append(values, v)
+	}
+	return values, nil
+}
+
 // word chooses the statement of the engine.
 func (m *mysql) word(mariadb, mysql string) string {
 	if m.m.c.Engine == MariaDB {

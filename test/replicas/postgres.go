@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/rdsproxy/rdsproxy/test/machine"
 	"github.com/rdsproxy/rdsproxy/test/pgserver"
@@ -53,6 +52,22 @@ func (p *postgres) Query(ctx context.Context, sql string) (value string, err err
 	return string(rows[0].Rows[0][0]), nil
 }
 
+func (p *postgres) Column(ctx context.Context, sql string) (values []string, err error) {
+	conn, err := p.ConnectTo(ctx, Database)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(ctx)
+	results, err := conn.PgConn().Exec(ctx, sql).ReadAll()
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range results[0].Rows {
+		values = append(values, string(row[0]))
+	}
+	return values, nil
+}
+
 func (p *postgres) promote(ctx context.Context) error {
 	if err := p.Exec(ctx, "ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()", "SELECT pg_promote(false)"); err != nil {
 		return err
@@ -62,7 +77,7 @@ func (p *postgres) promote(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close(ctx)
-	return poll(ctx, catchUpLimit, func() (done bool, err error) {
+	return poll(ctx, promotePoll, func() (done bool, err error) {
 		err = conn.QueryRow(ctx, "SELECT NOT pg_is_in_recovery()").Scan(&done)
 		return done, err
 	})
@@ -152,7 +167,7 @@ func (m *Member) PauseReplay(ctx context.Context) error {
 		if err := m.Exec(ctx, "SELECT pg_wal_replay_pause()"); err != nil {
 			return err
 		}
-		return poll(ctx, 5*time.Second, func() (bool, error) {
+		return poll(ctx, pollInterval, func() (bool, error) {
 			state, err := m.Query(ctx, "SELECT pg_get_wal_replay_pause_state()")
 			return state == "paused", err
 		})
