@@ -255,8 +255,10 @@ func userOf(err error) string {
 
 // connected notes that a client is let in.
 func (e *Endpoint) connected(from net.Addr, c *client, user, database string, encrypted bool) {
-	e.log.Info("A new client connected.", zap.Stringer("client", from), zap.String("user", user),
-		zap.String("database", database), zap.Uint32("client_connection", c.pid), zap.Bool("tls", encrypted))
+	if entry := e.log.Check(zap.InfoLevel, "A new client connected."); entry != nil {
+		entry.Write(zap.Stringer("client", from), zap.String("user", user),
+			zap.String("database", database), zap.Uint32("client_connection", c.pid), zap.Bool("tls", encrypted))
+	}
 }
 
 // failureOf is why a login has failed.

@@ -295,7 +295,7 @@ func (s *Session) welcomeFrom(srv *Server) {
 // welcome ends the start-up (protocol, "Start-up"): parameters, cancel key,
 // ready.
 func (s *Session) welcome() {
-	var msg []byte
+	msg := make([]byte, 0, 512) // as a rule that is enough
 	for name, value := range s.view.All() {
 		msg = wire.AppendParameterStatus(msg, name, value)
 	}
