@@ -10,7 +10,8 @@ import (
 )
 
 // Prober asks one member what it is. Probe is called from one goroutine at a time,
-// and has to return soon after ctx ends. It keeps its connection open from one call
+// and has to return soon after ctx ends; a login that takes longer may go on until the
+// next call. It keeps its connection open from one call
 // to the next while that works, and tries a new one before it reports that a kept
 // one has broken. Errors should be of type *ProbeError; others count as Unreachable.
 type Prober interface {

@@ -180,21 +180,6 @@ func TestSlowAnswers(t *testing.T) {
 	}
 }
 
-// TestFarAway: a login takes longer than a probe has while in doubt.
-func TestFarAway(t *testing.T) {
-	o, m := pair()
-	for _, a := range m {
-		a.login, a.delay = 800*time.Millisecond, 80*time.Millisecond
-	}
-	s := newStage(t, o, m)
-	if took := s.until(one, 3*time.Second); took > 2*time.Second {
-		t.Errorf("it took %v", took)
-	}
-	s.stays(time.Minute)
-	s.suspect(one)
-	s.stays(10 * time.Second)
-}
-
 // TestRestart: a server that was restarted is the same writer in another generation,
 // even if nobody saw it down. One that was only out of reach is in the same.
 func TestRestart(t *testing.T) {

@@ -63,8 +63,6 @@ type Timing struct {
 	Doubt        time.Duration // likewise while in doubt: 100 ms
 	CalmTimeout  time.Duration // of a probe when all is well: 1 s
 	DoubtTimeout time.Duration // likewise while in doubt: 500 ms
-	// PatientTimeout is that of each third probe of a member that is silent: 3 s.
-	PatientTimeout time.Duration
 	// Hold is how long doubt lasts at least: 1 s.
 	Hold time.Duration
 	// Settle is how long the first answers of all members are waited for before
@@ -93,7 +91,6 @@ func (t Timing) withDefaults() Timing {
 		{&t.Doubt, 100 * time.Millisecond},
 		{&t.CalmTimeout, time.Second},
 		{&t.DoubtTimeout, 500 * time.Millisecond},
-		{&t.PatientTimeout, 3 * time.Second},
 		{&t.Hold, time.Second},
 		{&t.Settle, time.Second},
 		{&t.Confirm, 3 * time.Second},

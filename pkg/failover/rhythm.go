@@ -37,23 +37,12 @@ func (c *core) interval(now time.Time, m *member) time.Duration {
 	return c.s.timing.Calm
 }
 
-// patientEvery is which of the attempts to reach a silent member has more time: from
-// far away, TLS and the login alone take longer than a probe has in doubt.
-const patientEvery = 3
-
-// timeout is the time for the next probe of a member.
-func (c *core) timeout(now time.Time, m *member) time.Duration {
-	switch {
-	case m.failures%patientEvery == patientEvery-1 && m.kind == Unreachable:
-		return c.s.timing.PatientTimeout
-	case c.inDoubt(now):
-		return c.s.timing.DoubtTimeout
-	}
-	return c.s.timing.CalmTimeout
-}
-
 // start starts the probes and look-ups that are due.
 func (c *core) start(now time.Time) {
+	timeout := c.s.timing.CalmTimeout
+	if c.inDoubt(now) {
+		timeout = c.s.timing.DoubtTimeout
+	}
 	for _, m := range c.members {
 		p := &m.probe
 		if !p.running {
@@ -63,7 +52,6 @@ func (c *core) start(now time.Time) {
 		if p.running || p.next.After(now) {
 			continue
 		}
-		timeout := c.timeout(now, m)
 		*p = schedule{running: true, round: p.round + 1, started: now, deadline: now.Add(timeout)}
 		c.actions = append(c.actions, action{kind: actProbe, address: m.Address, name: m.Name, timeout: timeout, round: p.round})
 	}

@@ -35,7 +35,6 @@ type actor struct {
 	answer Answer
 	err    error
 	delay  time.Duration
-	login  time.Duration // before the answer, where no connection is kept
 	hangs  bool // no answer before the probe's time is up
 	stuck  bool // not even then
 }
@@ -110,15 +109,11 @@ func (s *stage) perform(a action) {
 			}
 		}
 		ev := &answered{address: a.address, round: a.round, answer: m.answer, err: m.err}
-		took := m.delay
-		if c := s.c.find(a.address); !c.has || c.failures > 0 {
-			took += m.login
-		}
-		at := s.now.Add(took)
+		at := s.now.Add(m.delay)
 		switch {
 		case m.stuck:
 			return
-		case m.hangs, took > a.timeout:
+		case m.hangs, m.delay > a.timeout:
 			ev.err, at = &ProbeError{Unreachable, errOverdue}, s.now.Add(a.timeout)
 		}
 		s.pending = append(s.pending, pending{at: at, probe: ev})

@@ -138,6 +138,8 @@ func TestMySQLServers(t *testing.T) {
 			t.Run("InitQuery", s.testInitQuery)
 			t.Run("Capabilities", s.testCapabilities)
 			t.Run("Facts", s.testFacts)
+			t.Run("Probe", s.testProbe)
+			t.Run("ProbeFails", s.testProbeFails)
 			t.Run("Kill", s.testKill)
 			t.Run("Socket", s.testSocket)
 			t.Run("Frozen", s.testFrozen)

@@ -24,6 +24,7 @@ type MySQLProber struct {
 	login  Credentials[MySQLRequest]
 	aurora bool
 
+	logging   patientLogin[*mysqlSession]
 	s         *mysqlSession
 	listless  bool   // there is no table of members
 	forbidden bool   // the user may not know of replication
@@ -34,9 +35,12 @@ type MySQLProber struct {
 // init query are not run. With aurora set the members of an Aurora cluster are asked
 // for.
 func NewMySQLProber(o MySQLOptions, login Credentials[MySQLRequest], aurora bool) *MySQLProber {
-	o.Setup, o.InitQuery, o.Wrap, o.Variables = "", "", nil, nil
+	p := &MySQLProber{login: login, aurora: aurora}
+	p.logging.open, p.logging.shut = p.open, (*mysqlSession).leave
+	o.Setup, o.InitQuery, o.Wrap, o.Variables = "", "", p.logging.wrap, nil
 	o.Attributes = []mywire.Attribute{{Name: "_client_name", Value: "rdsproxy"}, {Name: "program_name", Value: probeName}}
-	return &MySQLProber{d: NewMySQLDialer(o), login: login, aurora: aurora}
+	p.d = NewMySQLDialer(o)
+	return p
 }
 
 // roleVariables is what a probe looks at. Servers leave out those that they have
@@ -73,6 +77,7 @@ func (p *MySQLProber) Probe(ctx context.Context) (failover.Answer, error) {
 
 // Close implements failover.Prober.
 func (p *MySQLProber) Close() {
+	p.logging.abandon()
 	if p.s != nil {
 		p.s.leave()
 		p.s = nil
@@ -103,16 +108,12 @@ func (p *MySQLProber) ask(ctx context.Context) (a failover.Answer, err error) {
 }
 
 func (p *MySQLProber) connect(ctx context.Context) error {
-	r, err := p.login(ctx)
+	s, err := p.logging.await(ctx)
 	if err != nil {
-		return &failover.ProbeError{Kind: failover.Refused, Err: err}
-	}
-	r.Capabilities, r.Schema = 0, ""
-	ctx, cancel := p.d.endpoint.limit(ctx)
-	defer cancel()
-	s, err := p.d.login(ctx, r)
-	if err != nil {
-		return &failover.ProbeError{Kind: mysqlLoginKind(err), Err: err}
+		if e, ok := errors.AsType[*failover.ProbeError](err); ok {
+			return e
+		}
+		return &failover.ProbeError{Kind: failover.Unreachable, Err: p.d.fail(ctx, StageLogin, err)}
 	}
 	p.s, p.listless, p.forbidden = s, false, false
 	p.showing = showReplica
@@ -120,6 +121,23 @@ func (p *MySQLProber) connect(ctx context.Context) error {
 		p.showing = showSlaves
 	}
 	return nil
+}
+
+// open logs in.
+func (p *MySQLProber) open(ctx context.Context) (*mysqlSession, error) {
+	r, err := p.login(ctx)
+	if err != nil {
+		return nil, &failover.ProbeError{Kind: failover.Refused, Err: err}
+	}
+	r.Capabilities, r.Schema = 0, ""
+	p.logging.calling.Store(true)
+	ctx, cancel := p.d.endpoint.limit(ctx)
+	defer cancel()
+	s, err := p.d.login(ctx, r)
+	if err != nil {
+		return nil, &failover.ProbeError{Kind: mysqlLoginKind(err), Err: err}
+	}
+	return s, nil
 }
 
 func (p *MySQLProber) answer(ctx context.Context) (a failover.Answer, err error) {

@@ -31,6 +31,7 @@ type PostgresProber struct {
 	// aurora asks for the members of the cluster too.
 	aurora bool
 
+	logging  patientLogin[*Established]
 	conn     *probeConn
 	cautious bool // the server does not know the functions of roleQuery
 	listless bool // it knows no table of members
@@ -39,8 +40,11 @@ type PostgresProber struct {
 // NewPostgresProber makes a prober for the server that o describes. Its init query
 // is not run. With aurora set the members of an Aurora cluster are asked for.
 func NewPostgresProber(o Options, login Credentials[Request], aurora bool) *PostgresProber {
-	o.InitQuery, o.Wrap = "", nil
-	return &PostgresProber{d: NewDialer(o), login: login, aurora: aurora}
+	p := &PostgresProber{login: login, aurora: aurora}
+	p.logging.open, p.logging.shut = p.open, func(e *Established) { _ = e.Conn.Close() }
+	o.InitQuery, o.Wrap = "", p.logging.wrap
+	p.d = NewDialer(o)
+	return p
 }
 
 // roleQuery works on PostgreSQL 10 and later, for every role. A writer tells the
@@ -91,6 +95,7 @@ func (p *PostgresProber) Probe(ctx context.Context) (failover.Answer, error) {
 
 // Close implements failover.Prober.
 func (p *PostgresProber) Close() {
+	p.logging.abandon()
 	if p.conn != nil {
 		_ = p.conn.Wrapped.SetWriteDeadline(time.Now().Add(time.Second)) // if it fails the server will find out
 		_, _ = p.conn.Conn.Write(wire.AppendTerminate(nil))
@@ -129,18 +134,31 @@ func fatal(err error) bool {
 }
 
 func (p *PostgresProber) connect(ctx context.Context) error {
-	r, err := p.login(ctx)
+	e, err := p.logging.await(ctx)
 	if err != nil {
-		return &failover.ProbeError{Kind: failover.Refused, Err: err}
-	}
-	r.Replication, r.Params = "", []wire.Setting{{Name: "application_name", Value: probeName}}
-	e, err := p.d.Dial(ctx, r)
-	if err != nil {
-		return &failover.ProbeError{Kind: loginKind(err), Err: err}
+		if e, ok := errors.AsType[*failover.ProbeError](err); ok {
+			return e
+		}
+		return &failover.ProbeError{Kind: failover.Unreachable, Err: p.d.fail(ctx, StageLogin, err)}
 	}
 	p.conn = newProbeConn(e)
 	p.cautious, p.listless = false, false // another server, perhaps
 	return nil
+}
+
+// open logs in.
+func (p *PostgresProber) open(ctx context.Context) (*Established, error) {
+	r, err := p.login(ctx)
+	if err != nil {
+		return nil, &failover.ProbeError{Kind: failover.Refused, Err: err}
+	}
+	r.Replication, r.Params = "", []wire.Setting{{Name: "application_name", Value: probeName}}
+	p.logging.calling.Store(true)
+	e, err := p.d.Dial(ctx, r)
+	if err != nil {
+		return nil, &failover.ProbeError{Kind: loginKind(err), Err: err}
+	}
+	return e, nil
 }
 
 func (p *PostgresProber) answer(ctx context.Context) (a failover.Answer, err error) {

@@ -154,6 +154,8 @@ func TestServers(t *testing.T) {
 			t.Run("Parameters", s.testParameters)
 			t.Run("Replication", s.testReplication)
 			t.Run("Facts", s.testFacts)
+			t.Run("Probe", s.testProbe)
+			t.Run("ProbeFails", s.testProbeFails)
 			t.Run("Cancel", s.testCancel)
 			t.Run("Socket", s.testSocket)
 			t.Run("Frozen", s.testFrozen)
