@@ -47,6 +47,12 @@ func lastWords(code uint16) bool {
 	return false
 }
 
+// readOnly tells whether an error may mean that the server does not accept writes.
+// That of a transaction that the client wanted so (1792) does not.
+func readOnly(code uint16) bool {
+	return code == wire.CodeOptionPrevents || code == wire.CodeReadOnlyMode
+}
+
 // unasked handles bytes of the server's that nobody has asked for. Mostly these are
 // the last words of a server that shuts down, or closes the connection because of
 // inactivity.

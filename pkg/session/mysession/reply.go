@@ -3,6 +3,9 @@
 package mysession
 
 import (
+	"strconv"
+
+	"github.com/rdsproxy/rdsproxy/pkg/session"
 	wire "github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
 )
 
@@ -213,6 +216,9 @@ func (s *Session) serverError(msg []byte) {
 	if lastWords(code) {
 		s.lost(msg)
 		return
+	}
+	if readOnly(code) {
+		s.host.Note(session.EventReadOnly, strconv.Itoa(int(code)))
 	}
 	if x.why != forClient && s.failure == nil {
 		s.failure, _ = wire.ParseError(msg[wire.HeaderLen:])
