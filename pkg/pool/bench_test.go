@@ -19,7 +19,7 @@ func filled(tb testing.TB, n int, settings ...any) (*Group, *Pool) {
 			if a.Kind == Dial {
 				c := &Conn{Loop: i % 2}
 				conns = append(conns, c)
-				g.Dialed(a.Dial, c, nil, false, 0, nil)
+				g.Dialed(a.Dial, c, nil, TargetFailed, 0, nil)
 			}
 		}
 	}
@@ -104,7 +104,7 @@ func BenchmarkManyPools(b *testing.B) {
 			for _, a := range out {
 				if a.Kind == Dial && len(conns) <= i {
 					conns = append(conns, new(Conn))
-					g.Dialed(a.Dial, conns[i], nil, false, 0, nil)
+					g.Dialed(a.Dial, conns[i], nil, TargetFailed, 0, nil)
 				}
 			}
 		}

@@ -29,6 +29,21 @@ type DialAttempt struct {
 	poolFailures, targetFailures uint64
 }
 
+// Failure is what the failure of a dial says of later ones.
+type Failure uint8
+
+const (
+	// TargetFailed: the database cannot be reached, or takes nobody now. That may
+	// pass. Until then dials are repeated after pauses, for all pools together.
+	TargetFailed Failure = iota
+	// PoolRefused: the database answers, and does not let this pool's user in, which
+	// may pass: the password is being changed. The pauses are for this pool alone.
+	PoolRefused
+	// PoolBarred: trying again for this pool is useless as long as nothing is
+	// changed: the password is wrong, or the database does not exist.
+	PoolBarred
+)
+
 // backoff is the pause between failing dials, to a target or for a pool.
 type backoff struct {
 	failures uint64 // in a row; 0: dialling works as far as is known
@@ -94,14 +109,12 @@ func (g *Group) startDial(q *queue, loop int, out []Action) []Action {
 }
 
 // Dialed reports the end of a dial, once: either a connection, with its Loop and
-// Settings set, or an error. permanent tells that trying again is useless as
-// long as nothing is changed: the password is wrong, or the database does not
-// exist. Then those who wait fail with err, unless the pool has connections
-// that may still serve them. After other errors they wait on, and dials are
-// repeated after a pause.
+// Settings set, or an error, and what that means. After PoolBarred those who wait
+// fail with err, unless the pool has connections that may still serve them. After
+// other failures they wait on, and dials are repeated after a pause.
 //
 // It panics if d has been reported already, or if c is in use.
-func (g *Group) Dialed(d *DialAttempt, c *Conn, err error, permanent bool, now time.Duration, out []Action) []Action {
+func (g *Group) Dialed(d *DialAttempt, c *Conn, err error, failure Failure, now time.Duration, out []Action) []Action {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.enter(now)
@@ -123,7 +136,7 @@ func (g *Group) Dialed(d *DialAttempt, c *Conn, err error, permanent bool, now t
 		out = g.dialSucceeded(d, c, out)
 	} else {
 		g.stats.DialFailures++
-		out = g.dialFailed(d, err, permanent, out)
+		out = g.dialFailed(d, err, failure, out)
 	}
 	out = g.settle(p, out)
 	g.updateBoth(p)
@@ -160,7 +173,8 @@ func (g *Group) dialSucceeded(d *DialAttempt, c *Conn, out []Action) []Action {
 	return append(out, Action{Kind: Grant, Conn: c, Waiter: w, Pool: p})
 }
 
-func (g *Group) dialFailed(d *DialAttempt, err error, permanent bool, out []Action) []Action {
+func (g *Group) dialFailed(d *DialAttempt, err error, failure Failure, out []Action) []Action {
+	permanent := failure == PoolBarred
 	p := d.Pool
 	if d.gen != p.gen {
 		return out // it says nothing about how things are now
@@ -177,7 +191,7 @@ func (g *Group) dialFailed(d *DialAttempt, err error, permanent bool, out []Acti
 	if d.Dedicated && permanent {
 		return out
 	}
-	if !permanent {
+	if failure == TargetFailed {
 		g.backoff.fail(d.targetFailures, err, g.now, &g.opts)
 	}
 	p.fail(d.poolFailures, err, g.now, &g.opts)

@@ -85,7 +85,7 @@ func (l *load) perform(out []Action) {
 		case Grant:
 			l.hold(a.Conn, a.Waiter.Owner.(*user))
 		case Dial:
-			l.after(l.dial, func() { l.perform(l.g.Dialed(a.Dial, &Conn{Loop: a.Dial.Loop}, nil, false, l.now, nil)) })
+			l.after(l.dial, func() { l.perform(l.g.Dialed(a.Dial, &Conn{Loop: a.Dial.Loop}, nil, TargetFailed, l.now, nil)) })
 		case Close:
 			l.after(l.shut, func() { l.perform(l.g.Closed(a.Conn, l.now, nil)) })
 		case Wake:

@@ -298,14 +298,21 @@ func (m *model) release(c *modelConn, reuse bool) error {
 	return m.step(out)
 }
 
-func (m *model) dialed(d *modelDial, loop int, err error, permanent bool) error {
+func (m *model) dialed(d *modelDial, loop int, err error, failure Failure) (failed error) {
 	m.dials = slices.DeleteFunc(m.dials, func(x *modelDial) bool { return x == d })
 	if err != nil {
-		return m.step(m.g.Dialed(d.DialAttempt, nil, err, permanent, m.now, nil))
+		if paused := m.g.backoff; failure != TargetFailed {
+			defer func() {
+				if failed == nil && (m.g.backoff.failures != paused.failures || m.g.backoff.retryAt != paused.retryAt) {
+					failed = errors.New("one pool's failure keeps others from dialling")
+				}
+			}()
+		}
+		return m.step(m.g.Dialed(d.DialAttempt, nil, err, failure, m.now, nil))
 	}
 	c := &modelConn{Conn: &Conn{Loop: loop}, key: d.Pool.key, state: "borrowed", loose: true, idleAt: m.now}
 	m.conns = append(m.conns, c)
-	out := m.g.Dialed(d.DialAttempt, c.Conn, nil, false, m.now, nil)
+	out := m.g.Dialed(d.DialAttempt, c.Conn, nil, 0, m.now, nil)
 	if c.Conn.state == connIdle {
 		c.state, c.loose = "idle", false
 	}

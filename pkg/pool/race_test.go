@@ -41,7 +41,7 @@ func (a *arena) perform(out []Action) {
 				} else {
 					c = &Conn{Loop: action.Dial.Loop}
 				}
-				a.perform(a.g.Dialed(action.Dial, c, err, false, a.now(), nil))
+				a.perform(a.g.Dialed(action.Dial, c, err, TargetFailed, a.now(), nil))
 			})
 		case Close:
 			a.work.Go(func() { a.perform(a.g.Closed(action.Conn, a.now(), nil)) })

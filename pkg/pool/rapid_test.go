@@ -88,13 +88,13 @@ var playMoves = map[string]func(player) error{
 	},
 	"dialed": func(p player) error {
 		if d := one(p, p.m.dials); d != nil {
-			return p.m.dialed(d, rapid.IntRange(-1, 2).Draw(p.T, "loop"), nil, false)
+			return p.m.dialed(d, rapid.IntRange(-1, 2).Draw(p.T, "loop"), nil, TargetFailed)
 		}
 		return nil
 	},
 	"fail": func(p player) error {
 		if d := one(p, p.m.dials); d != nil {
-			return p.m.dialed(d, 0, errModel, rapid.Bool().Draw(p.T, "permanent"))
+			return p.m.dialed(d, 0, errModel, Failure(rapid.IntRange(0, int(PoolBarred)).Draw(p.T, "failure")))
 		}
 		return nil
 	},
@@ -184,7 +184,7 @@ func (p player) end() error {
 			return fmt.Errorf("%d still wait, with %d dials", len(m.waiters), len(m.dials))
 		}
 		for len(m.dials) > 0 {
-			if err := m.dialed(m.dials[0], 0, nil, false); err != nil {
+			if err := m.dialed(m.dials[0], 0, nil, TargetFailed); err != nil {
 				return err
 			}
 		}

@@ -235,7 +235,7 @@ func (s *script) release(a args) []Action {
 	return out
 }
 
-// dialed d1 d2 ...: each gives a connection c1 c2 ...; with error= or permanent= it fails.
+// dialed d1 d2 ...: each gives a connection c1 c2 ...; with error=, refused= or permanent= it fails.
 func (s *script) dialed(a args) []Action {
 	var out []Action
 	for _, name := range a.words[1:] {
@@ -244,20 +244,26 @@ func (s *script) dialed(a args) []Action {
 			panic("no dial " + name)
 		}
 		delete(s.dials, name)
-		if text, ok := a.named["permanent"]; ok {
-			out = append(out, s.g.Dialed(d, nil, errors.New(text), true, s.now, nil)...)
-			continue
-		}
-		if text, ok := a.named["error"]; ok {
-			out = append(out, s.g.Dialed(d, nil, errors.New(text), false, s.now, nil)...)
+		if text, failure := a.failure(); text != "" {
+			out = append(out, s.g.Dialed(d, nil, errors.New(text), failure, s.now, nil)...)
 			continue
 		}
 		c := &Conn{Loop: d.Loop}
 		name = "c" + strconv.Itoa(len(s.conns)+1)
 		s.conns[name], s.names[c] = c, name
-		out = append(out, s.g.Dialed(d, c, nil, false, s.now, nil)...)
+		out = append(out, s.g.Dialed(d, c, nil, TargetFailed, s.now, nil)...)
 	}
 	return out
+}
+
+// failure is what a dial fails with, "" if it does not.
+func (a args) failure() (text string, f Failure) {
+	for name, f := range map[string]Failure{"error": TargetFailed, "refused": PoolRefused, "permanent": PoolBarred} {
+		if text, ok := a.named[name]; ok {
+			return text, f
+		}
+	}
+	return "", 0
 }
 
 // hold does what a borrower does: it moves the socket to its loop and applies its

@@ -49,7 +49,7 @@ func TestLifetimesAreSpread(t *testing.T) {
 	for range 100 {
 		_, out := g.Borrow(p, new(Waiter), 0, nil)
 		c := new(Conn)
-		g.Dialed(out[0].Dial, c, nil, false, 0, nil)
+		g.Dialed(out[0].Dial, c, nil, TargetFailed, 0, nil)
 		conns = append(conns, c)
 	}
 	first := slices.MinFunc(conns, func(a, b *Conn) int { return int(a.expires - b.expires) }).expires
@@ -127,7 +127,7 @@ func TestForgottenPools(t *testing.T) {
 	lend := func(p *Pool) *Conn {
 		_, out := g.Borrow(p, new(Waiter), 0, nil)
 		c := new(Conn)
-		g.Dialed(out[0].Dial, c, nil, false, 0, nil)
+		g.Dialed(out[0].Dial, c, nil, TargetFailed, 0, nil)
 		return c
 	}
 	drop := func(c *Conn) {
@@ -162,7 +162,7 @@ func TestDialedTwice(t *testing.T) {
 		t.Errorf("waits since %v", w.Since())
 	}
 	d := out[0].Dial
-	g.Dialed(d, new(Conn), nil, false, 0, nil)
+	g.Dialed(d, new(Conn), nil, TargetFailed, 0, nil)
 	defer func() {
 		if recover() == nil {
 			t.Error("no panic")
@@ -172,7 +172,7 @@ func TestDialedTwice(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	g.Dialed(d, new(Conn), nil, false, 0, nil)
+	g.Dialed(d, new(Conn), nil, TargetFailed, 0, nil)
 }
 
 func TestReasonTexts(t *testing.T) {

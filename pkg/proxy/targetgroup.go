@@ -298,7 +298,7 @@ func (t *TargetGroup) dial(d *pool.DialAttempt) {
 	key := d.Pool.Key()
 	now, dials, err := t.eras.await()
 	if err != nil {
-		t.carryOutAll(t.group.Dialed(d, nil, err, false, t.proxy.now(), nil))
+		t.carryOutAll(t.group.Dialed(d, nil, err, pool.TargetFailed, t.proxy.now(), nil))
 		return
 	}
 	o := t.opts.Load()
@@ -307,18 +307,18 @@ func (t *TargetGroup) dial(d *pool.DialAttempt) {
 	l, err := t.open(ctx, o, key, d)
 	if err != nil {
 		t.failed.add(t.failureReason(ctx, err))
-		permanent := t.isPermanent(key.User, err)
+		failure := t.meaning(key.User, err)
 		if dials.Err() == nil {
-			if !permanent {
+			if failure == pool.TargetFailed {
 				o.suspect("a connection could not be opened")
 			}
 			t.log.Warn("A database connection could not be opened.",
 				zap.String("user", key.User), zap.String("database", key.Database), zap.Error(err))
 		}
-		if !permanent && !t.engine.deniesLogin(err) {
+		if failure == pool.TargetFailed {
 			t.doubtFacts()
 		}
-		t.carryOutAll(t.group.Dialed(d, nil, err, permanent, t.proxy.now(), nil))
+		t.carryOutAll(t.group.Dialed(d, nil, err, failure, t.proxy.now(), nil))
 		return
 	}
 	t.opened.Add(1)
@@ -331,11 +331,11 @@ func (t *TargetGroup) dial(d *pool.DialAttempt) {
 		if err := db.attach(l.transport, tc); err != nil {
 			t.log.Warn("A database connection could not be moved to its event loop.", zap.Error(err))
 			_ = l.transport.Close()
-			w.carryOut(t, t.group.Dialed(d, nil, err, false, w.now(), w.buffer()))
+			w.carryOut(t, t.group.Dialed(d, nil, err, pool.TargetFailed, w.now(), w.buffer()))
 			return
 		}
 		db.opened()
-		w.carryOut(t, t.group.Dialed(d, &db.entry, nil, false, w.now(), w.buffer()))
+		w.carryOut(t, t.group.Dialed(d, &db.entry, nil, pool.TargetFailed, w.now(), w.buffer()))
 	})
 	if !posted {
 		t.farewell(l.conn)
@@ -360,15 +360,16 @@ func (t *TargetGroup) open(ctx context.Context, o *TargetOptions, key pool.Key, 
 	return t.logIn(ctx, o, key, d)
 }
 
-// isPermanent tells whether trying again is useless until somebody has changed
-// something.
-func (t *TargetGroup) isPermanent(user string, err error) bool {
+// meaning is what a failed attempt to log in as user says of later ones.
+func (t *TargetGroup) meaning(user string, err error) pool.Failure {
 	if t.engine.deniesLogin(err) && t.rotating(user) {
-		return false
+		return pool.PoolRefused
 	}
 	_, none := errors.AsType[*noCredentialsError](err)
-	_, permanent := t.engine.refusal(err)
-	return none || permanent
+	if _, permanent := t.engine.refusal(err); none || permanent {
+		return pool.PoolBarred
+	}
+	return pool.TargetFailed
 }
 
 func (t *TargetGroup) failureReason(ctx context.Context, err error) string {

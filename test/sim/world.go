@@ -216,7 +216,7 @@ func (w *world) carryOut(acts []pool.Action) {
 func (w *world) dialled(d *pool.DialAttempt) {
 	if w.faults && w.rng.IntN(10) == 0 {
 		w.met[dialRefused]++
-		w.carryOut(w.group.Dialed(d, nil, fmt.Errorf("refused"), false, w.now, nil))
+		w.carryOut(w.group.Dialed(d, nil, fmt.Errorf("refused"), pool.TargetFailed, w.now, nil))
 		return
 	}
 	db := &conn{w: w, pg: newPostgres(baseState)}
@@ -235,7 +235,7 @@ func (w *world) dialled(d *pool.DialAttempt) {
 	if open > w.budget {
 		w.failf("%d connections with a budget of %d", open, w.budget)
 	}
-	w.carryOut(w.group.Dialed(d, &db.entry, nil, false, w.now, nil))
+	w.carryOut(w.group.Dialed(d, &db.entry, nil, pool.TargetFailed, w.now, nil))
 }
 
 func (w *world) release(db *conn, reuse bool) {

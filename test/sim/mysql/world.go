@@ -247,7 +247,7 @@ func (w *world) carryOut(acts []pool.Action) {
 func (w *world) dialled(d *pool.DialAttempt) {
 	if w.faults && w.rng.IntN(10) == 0 {
 		w.met[dialRefused]++
-		w.carryOut(w.group.Dialed(d, nil, fmt.Errorf("refused"), false, w.now, nil))
+		w.carryOut(w.group.Dialed(d, nil, fmt.Errorf("refused"), pool.TargetFailed, w.now, nil))
 		return
 	}
 	c := &conn{w: w, db: newServer(w.caps, uint32(len(w.conns)+1)), number: len(w.conns)}
@@ -264,7 +264,7 @@ func (w *world) dialled(d *pool.DialAttempt) {
 		Base: maps.Clone(baseVariables), Collation: 45, Setup: mysession.Setup,
 	})
 	w.conns = append(w.conns, c)
-	w.carryOut(w.group.Dialed(d, &c.entry, nil, false, w.now, nil))
+	w.carryOut(w.group.Dialed(d, &c.entry, nil, pool.TargetFailed, w.now, nil))
 }
 
 func (w *world) release(d *conn, reuse bool) {
