@@ -45,10 +45,9 @@ type follower struct {
 type failovers struct {
 	started bool // there has been a writer
 	count   uint64
-	// without is the time without a writer, of those that are over, and last that of
-	// the latest.
+	// without is the time without a writer, and last the part of it before the latest
+	// change.
 	without, last time.Duration
-	at            time.Time // of the latest; zero: none
 }
 
 // errNotAsked is why there is no writer at the start.
@@ -178,7 +177,7 @@ func (f *follower) switchTo(m failover.Member, now *failover.Topology) {
 	f.figures.started = true
 	if !first {
 		f.figures.count++
-		f.figures.last, f.figures.at = without, time.Now()
+		f.figures.last = without
 	}
 	f.log.Info("Database connections lead to the writer.", zap.String("writer", m.Address), zap.Uint64("generation", now.Generation),
 		zap.String("reason", now.Cause), zap.Duration("without_writer", without))

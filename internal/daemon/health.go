@@ -12,6 +12,15 @@ import (
 	"github.com/rdsproxy/rdsproxy/pkg/target"
 )
 
+// adminFailover tells how a group follows its writer.
+func adminFailover(t *targetGroup) admin.Failover {
+	known, _, n := t.follower.status()
+	return admin.Failover{
+		Writer: known.Writer, Cause: known.Cause, Since: known.Changed, Paused: t.group.Paused(),
+		Count: n.count, WithoutWriterSeconds: n.without.Seconds(), LastSeconds: n.last.Seconds(),
+	}
+}
+
 // adminTargets are the members of a group. The connections are to one of them.
 func adminTargets(t proxy.TargetStats, f *follower) []admin.Target {
 	known, at, _ := f.status()
@@ -21,6 +30,11 @@ func adminTargets(t proxy.TargetStats, f *follower) []admin.Target {
 		one := admin.Target{
 			Name: m.Address, Role: strings.ToLower(string(m.Role)), Available: m.Health.State == failover.StateAvailable,
 			State: string(m.Health.State), Reason: string(m.Health.Reason), Description: m.Health.Description,
+			Since: m.Since,
+		}
+		if m.Lag != failover.UnknownLag {
+			seconds := m.Lag.Seconds()
+			one.LagSeconds = &seconds
 		}
 		if m.Address == at {
 			used = true
@@ -53,7 +67,7 @@ func serving(one *admin.Target, t proxy.TargetStats, writer bool) {
 	one.Response = latency(t.Response)
 	switch {
 	case !writer:
-	case t.LastError != nil:
+	case t.LastError != nil && !t.NoWriter:
 		one.Available, one.State = false, string(failover.StateUnavailable)
 		one.Reason, one.Description = unavailableReason(t.LastError), t.LastError.Error()
 	case one.State != string(failover.StateAvailable):

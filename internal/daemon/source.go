@@ -54,9 +54,12 @@ func (g *graph) Ready() []admin.Check {
 	}, admin.Check{Name: "endpoints", OK: len(s.Endpoints) == len(g.points)})
 	for _, t := range s.Targets {
 		c := admin.Check{Name: "target_group/" + t.Name, OK: true}
-		if t.LastError != nil {
-			// Clients are better off waiting here than being sent away: the borrow
-			// queue is what bridges a failover.
+		switch {
+		// Clients are better off waiting here than being sent away: the borrow queue is
+		// what bridges a failover.
+		case t.NoWriter:
+			c.Detail = t.LastError.Error()
+		case t.LastError != nil:
 			c.Detail = "the database cannot be reached: " + t.LastError.Error()
 		}
 		checks = append(checks, c)
@@ -108,7 +111,7 @@ func adminEndpoint(e proxy.EndpointStats) admin.Endpoint {
 		Name: e.Name, Listen: e.Listen, TargetGroup: e.TargetGroup, Role: string(config.ReadWrite),
 		ClientConnections: open, Unauthenticated: e.Unauthenticated, Waiting: e.Waiting,
 		Received: e.Received, SetupSucceeded: e.Succeeded, SetupFailed: e.Failed, Closed: e.Closed,
-		BorrowLatency: histogram(e.Borrow), BorrowTimeouts: e.BorrowTimeouts,
+		Interrupted: e.Interrupted, BorrowLatency: histogram(e.Borrow), BorrowTimeouts: e.BorrowTimeouts,
 		SimpleQueries: byTLS(e.Simple), ExtendedQueries: byTLS(e.Extended),
 		QueryResponse: latency(e.Response), DatabaseResponse: latency(e.Database),
 		CancelRequests: map[string]uint64{"delivered": e.CancelsDelivered, "unknown_key": e.CancelsUnknown},
@@ -123,7 +126,7 @@ func adminTargetGroup(t proxy.TargetStats, of *targetGroup) admin.TargetGroup {
 		Borrows:               p.Borrows, Waited: p.Waited, Replayed: p.Replays, Moved: p.Moves,
 		Pins: t.Pins, Unpins: t.Unpins,
 	}
-	out.Targets = adminTargets(t, of.follower)
+	out.Failover, out.Targets = adminFailover(of), adminTargets(t, of.follower)
 	for _, q := range p.Pools {
 		e := ""
 		if q.DialError != nil {

@@ -147,6 +147,7 @@ func (e emitter) endpoint(p Endpoint) {
 	e.byTLS(queryRequests, p.ExtendedQueries, p.Name, "extended")
 	e.latency(queryLatency, p.QueryResponse, p.Name)
 	e.latency(queryDatabaseLatency, p.DatabaseResponse, p.Name)
+	e.byReason(interrupted, p.Interrupted, p.Name)
 	e.byReason(cancelRequests, p.CancelRequests, p.Name)
 }
 
@@ -160,6 +161,10 @@ func (e emitter) targetGroup(g TargetGroup) {
 	e.byReason(pins, g.Pins, g.Name)
 	e.count(unpins, g.Unpins, g.Name)
 	e.number(pools, float64(len(g.Pools)), g.Name)
+	e.count(failovers, g.Failover.Count, g.Name)
+	e.number(withoutWriter, g.Failover.WithoutWriterSeconds, g.Name)
+	e.number(lastFailover, g.Failover.LastSeconds, g.Name)
+	e.flag(paused, g.Failover.Paused, g.Name)
 	for _, t := range g.Targets {
 		e.target(t, g.Name, t.Name, t.Role)
 	}
@@ -170,6 +175,10 @@ func (e emitter) targetGroup(g TargetGroup) {
 
 func (e emitter) target(t Target, labels ...string) {
 	e.flag(targetAvailable, t.Available, labels...)
+	e.number(targetHealth, 1, append(slices.Clip(labels), t.State, t.Reason)...)
+	if t.LagSeconds != nil {
+		e.number(targetLag, *t.LagSeconds, labels...)
+	}
 	e.byTLS(databaseConnections, t.Connections, labels...)
 	e.count(databaseBorrowed, t.Borrowed, labels...)
 	e.count(databaseInTransaction, t.InTransaction, labels...)

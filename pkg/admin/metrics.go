@@ -67,6 +67,10 @@ var (
 	borrowTimeouts = counter("database_connections_borrow_timeouts_total",
 		"Clients that got an error because connection_borrow_timeout ran out.", "", "endpoint")
 
+	interrupted = counter("client_interruptions_total",
+		"Losses of a database connection under a client that was using it, by the SQLSTATE that the client got for it: 40001 for what was "+
+			"undone, 40003 where nobody knows; none if it has noticed nothing; closed if its connection ended too.", "", "endpoint", "code")
+
 	queryRequests = counter("query_requests_total",
 		"Requests received: Query messages (protocol simple) and Execute messages (protocol extended). "+
 			"RDS Proxy leaves out the extended ones.",
@@ -92,6 +96,18 @@ var (
 	targetAvailable = gauge("target_available",
 		"1 while the target serves its role. RDS Proxy's percentage is 100 * avg_over_time of it.",
 		"AvailabilityPercentage", "target_group", "target", "role")
+	targetHealth = gauge("target_health",
+		"1 for the state that the target is in, with RDS Proxy's words for state and reason; the reason is empty when nothing is wrong.",
+		"", "target_group", "target", "role", "state", "reason")
+	targetLag = gauge("target_lag_seconds", "How far a reader is behind the writer, where that is known.", "",
+		"target_group", "target", "role")
+	failovers = counter("failovers_total",
+		"Changes of the writer: another server, or the same one after a restart.", "", "target_group")
+	withoutWriter = counter("without_writer_seconds_total",
+		"Time in which the target group had no writer and clients waited, that until the first writer included.", "", "target_group")
+	lastFailover = gauge("failover_last_duration_seconds", "Time without a writer before the latest change of the writer.", "", "target_group")
+	paused       = gauge("paused", "1 while an operator has clients wait (rdsproxy pause).", "", "target_group")
+
 	databaseConnections = gauge("database_connections", "Open database connections.",
 		"DatabaseConnections, DatabaseConnectionsWithTLS", "target_group", "target", "role", "tls")
 	databaseBorrowed = gauge("database_connections_currently_borrowed", "Database connections in use by clients.",
@@ -124,8 +140,8 @@ var (
 // catalogue is all of them, in the order of the documents.
 var catalogue = []*metric{
 	clientConnections, clientUnauthenticated, clientWaiting, clientReceived, clientSucceeded, clientFailed, clientClosed,
-	queryRequests, queryLatency, queryDatabaseLatency, cancelRequests, borrowLatency, borrowTimeouts,
-	targetAvailable, databaseConnections, databaseBorrowed, databaseInTransaction, databasePinned, databaseDedicated,
+	interrupted, queryRequests, queryLatency, queryDatabaseLatency, cancelRequests, borrowLatency, borrowTimeouts,
+	targetAvailable, targetHealth, targetLag, failovers, withoutWriter, lastFailover, paused, databaseConnections, databaseBorrowed, databaseInTransaction, databasePinned, databaseDedicated,
 	databaseRequests, databaseSucceeded, databaseFailed, databaseClosed, targetLatency,
 	maxConnections, maxAllowed, borrows, waited, replayed, moved, pins, unpins, pools, poolConnections, poolWaiting,
 	buildInfo, startTime, draining, loops, reloadOK, reloadAt, secretsFailing, sessionPanics,

@@ -88,6 +88,9 @@ type Endpoint struct {
 	QueryResponse    Latency `json:"query_response"`
 	DatabaseResponse Latency `json:"database_response"`
 
+	// Interrupted counts losses of a database connection under a client, by the SQLSTATE that the client got for it; "none" is
+	// when it has noticed nothing.
+	Interrupted map[string]uint64 `json:"interrupted"`
 	// CancelRequests counts them by what became of them.
 	CancelRequests map[string]uint64 `json:"cancel_requests"`
 }
@@ -112,8 +115,27 @@ type TargetGroup struct {
 	Pins   map[string]uint64 `json:"pins"`
 	Unpins uint64            `json:"unpins"`
 
+	// Failover tells of the group's writer.
+	Failover Failover `json:"failover"`
+
 	Targets []Target `json:"targets"`
 	Pools   []Pool   `json:"pools"`
+}
+
+// Failover tells how a target group follows its writer.
+type Failover struct {
+	// Writer is host:port of the present writer; empty while there is none.
+	Writer string `json:"writer,omitempty"`
+	// Cause tells why that changed last, and Since when.
+	Cause string    `json:"cause,omitempty"`
+	Since time.Time `json:"since,omitzero"`
+	// Paused tells that an operator has clients wait.
+	Paused bool `json:"paused"`
+	// Count counts changes of the writer; the first one is none. WithoutWriterSeconds is the time in which there was no
+	// writer, the time until the first included, and LastSeconds the part of it before the latest change.
+	Count                uint64  `json:"count"`
+	WithoutWriterSeconds float64 `json:"without_writer_seconds"`
+	LastSeconds          float64 `json:"last_seconds"`
 }
 
 // Target holds the figures of one database server.
@@ -128,6 +150,10 @@ type Target struct {
 	Reason    string `json:"reason,omitempty"`
 	// Description says more of the reason, such as the name of the secret that is missing.
 	Description string `json:"description,omitempty"`
+	// Since is when role or state changed last.
+	Since time.Time `json:"since,omitzero"`
+	// LagSeconds is how far a reader is behind the writer; nil if that is not known.
+	LagSeconds *float64 `json:"lag_seconds,omitempty"`
 
 	// Connections are open now. Of these, Borrowed are with a client, and of those, InTransaction are inside of a
 	// transaction, and Pinned, by the reason that pinned it first, belong to one session. Dedicated ones never return to a

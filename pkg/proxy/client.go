@@ -45,9 +45,11 @@ type client struct {
 	cancelling uint8
 	paused     pause
 	crashed    bool
-	ending     bool  // the client is being told goodbye
-	tls        uint8 // 1 with TLS
-	closing    CloseReason
+	ending     bool // the client is being told goodbye
+	// interrupted: its database connection was lost, and it was not told anything since.
+	interrupted bool
+	tls         uint8 // 1 with TLS
+	closing     CloseReason
 	// pinned is the reason that pinned the session first, plus one; 0: none.
 	pinned uint8
 }
@@ -181,6 +183,7 @@ func (c *client) Closed(*netloop.Conn, error) {
 	c.worker.remove(c)
 	c.counts().open[c.tls]--
 	c.counts().closed[c.closing]++
+	c.settleLoss(cutOff)
 	c.unpinned()
 	c.gone()
 	c.do(c.session.ClientGone)
@@ -192,6 +195,9 @@ func (c *client) ToClient(p []byte) {
 		return
 	}
 	c.lastActive = c.worker.loop.Now() // a client that is being served is not idle
+	if c.interrupted {
+		c.settleLoss(interruptionBy(c.target.engine.errorState(p)))
+	}
 	c.conn.Write(p)
 	if c.db != nil && !c.db.serverPaused && c.conn.OverHighWater() {
 		c.db.serverPaused = true
@@ -418,6 +424,7 @@ func (c *client) Note(e session.Event, detail string) {
 		log.Error("The client connection closed. Reason: the database's replies do not fit what was asked.", fields...)
 	case session.EventServerLost:
 		c.closing = ClosedServerLost
+		c.lostServer()
 		log.Warn("The database connection ended while a client was using it.", fields...)
 	case session.EventReplayFailed:
 		log.Warn("The session's settings could not be applied to a database connection.", fields...)

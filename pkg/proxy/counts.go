@@ -82,6 +82,7 @@ type endpointCounts struct {
 	closed            [closeReasons]uint64
 	borrow            Histogram
 	borrowTimeouts    uint64
+	interrupted       [interruptions]uint64
 	simple, extended  byTLS
 	response, servers Latency
 }
@@ -105,6 +106,9 @@ func (n *endpointCounts) merge(o *endpointCounts) {
 		n.borrow.Buckets[i] += o.borrow.Buckets[i]
 	}
 	n.borrowTimeouts += o.borrowTimeouts
+	for i := range n.interrupted {
+		n.interrupted[i] += o.interrupted[i]
+	}
 	n.simple.merge(o.simple)
 	n.extended.merge(o.extended)
 	n.response.Count += o.response.Count

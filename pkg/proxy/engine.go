@@ -33,6 +33,9 @@ type engine interface {
 	refusal(err error) (own, permanent bool)
 	// deniesLogin tells whether the database refused the user or the password.
 	deniesLogin(err error) bool
+	// errorState gives the SQLSTATE of an error message that p begins with; "" if it
+	// begins with something else.
+	errorState(p []byte) string
 	// greet lets a client log in. It returns a nil visitor if there is nothing
 	// more to do. The error is told apart by failureOf.
 	greet(ctx context.Context, e *Endpoint, a *arrival, o *EndpointOptions, s *Settings) (visitor, error)

@@ -81,6 +81,16 @@ var quitMessage = []byte{1, 0, 0, 0, byte(mywire.ComQuit)}
 
 func (mysql) goodbye() []byte { return quitMessage }
 
+func (mysql) errorState(p []byte) string {
+	if len(p) <= mywire.HeaderLen || mywire.ReplyOf(p[mywire.HeaderLen:]) != mywire.ReplyError {
+		return ""
+	}
+	if e, ok := mywire.ParseError(p[mywire.HeaderLen:]); ok {
+		return e.State
+	}
+	return ""
+}
+
 func (mysql) refusal(err error) (own, permanent bool) {
 	_, own = target.MySQLServerError(err)
 	return own, target.Permanent(err)

@@ -76,6 +76,13 @@ var terminateMessage = wire.AppendTerminate(nil)
 
 func (postgres) goodbye() []byte { return terminateMessage }
 
+func (postgres) errorState(p []byte) string {
+	if len(p) < wire.HeaderSize || p[0] != wire.BackendErrorResponse {
+		return ""
+	}
+	return string(wire.ErrorCode(p[wire.HeaderSize:]))
+}
+
 func (postgres) refusal(err error) (own, permanent bool) {
 	_, own = target.ServerError(err)
 	return own, target.Permanent(err)

@@ -22,11 +22,14 @@ type Stats struct {
 
 // EndpointStats are the figures of one endpoint. Pairs are without and with TLS.
 type EndpointStats struct {
-	Name, Listen, TargetGroup        string
-	Open                             [2]uint64 // logged in
-	Unauthenticated, Waiting         uint64
-	Received, Succeeded              uint64
-	Failed, Closed                   map[string]uint64
+	Name, Listen, TargetGroup string
+	Open                      [2]uint64 // logged in
+	Unauthenticated, Waiting  uint64
+	Received, Succeeded       uint64
+	Failed, Closed            map[string]uint64
+	// Interrupted counts losses of a database connection under a client, by the
+	// SQLSTATE that the client got for it.
+	Interrupted                      map[string]uint64
 	Borrow                           Histogram
 	BorrowTimeouts                   uint64
 	Simple, Extended                 [2]uint64
@@ -41,6 +44,7 @@ type TargetStats struct {
 	MaxConnections int // 0 while unknown
 	Available      bool
 	LastError      error
+	NoWriter       bool // LastError tells why
 	Pool           pool.Stats
 	OpenTLS        uint64
 	Requests       [2]uint64
@@ -157,6 +161,10 @@ func (e *Endpoint) stats(n *endpointCounts) EndpointStats {
 	for i, v := range n.closed {
 		s.Closed[CloseReason(i).String()] = v
 	}
+	s.Interrupted = make(map[string]uint64, interruptions)
+	for i, v := range n.interrupted {
+		s.Interrupted[interruptionNames[i]] = v
+	}
 	return s
 }
 
@@ -171,7 +179,8 @@ func (t *TargetGroup) stats(n *targetCounts) TargetStats {
 		s.Pins[session.PinName(i)] = n.pins[i]
 		s.Pinned[session.PinName(i)] = n.pinned[i]
 	}
-	s.LastError = cmp.Or(t.NoWriter(), s.Pool.DialError)
+	why := t.NoWriter()
+	s.NoWriter, s.LastError = why != nil, cmp.Or(why, s.Pool.DialError)
 	if facts := t.knownFacts(); facts != nil {
 		s.MaxConnections = facts.maxConnections
 	}
