@@ -34,6 +34,13 @@ func newMySQLStack(t *testing.T, flavor myserver.Flavor) stack {
 	if flavor.IsMariaDB() {
 		engine = "mariadb"
 	}
+	if !flavor.IsMariaDB() { // for drivers that have query attributes
+		for _, my := range []*myserver.Server{direct, behind} {
+			if err := my.Exec(t.Context(), "INSTALL COMPONENT 'file://component_query_attributes'"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	d := daemonproc.Start(t, daemonproc.Options{
 		Writer: behind.Addr(), Users: users(goMySQLPassword, goMySQLUser),
 		Group: daemonproc.Map{"engine": engine, "max_connections": 10, "max_connections_percent": 100},

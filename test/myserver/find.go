@@ -23,13 +23,37 @@ const (
 	MariaDB       Flavor = "MariaDB"        // the distribution's
 	MySQL         Flavor = "MySQL"          // the machine's, or Debian unstable's
 	NewestMariaDB Flavor = "newest MariaDB" // Debian unstable's
+	MySQL80       Flavor = "MySQL 8.0"      // Ubuntu 22.04's
+	MySQL84       Flavor = "MySQL 8.4"      // Ubuntu 26.04's
+	MariaDB106    Flavor = "MariaDB 10.6"   // Ubuntu 22.04's
 )
 
 // Flavors lists all that tests should cover.
 func Flavors() []Flavor { return []Flavor{MariaDB, MySQL, NewestMariaDB} }
 
+// OlderFlavors lists those that are had and tested on demand only (see Chosen).
+func OlderFlavors() []Flavor { return []Flavor{MariaDB106, MySQL80, MySQL84} }
+
+// Chosen lists the flavors that longer tests run on: those given or, by
+// RDSPROXY_TEST_FLAVORS, others: "all", or names as they are here, separated by
+// commas.
+func Chosen(usual ...Flavor) []Flavor {
+	text := os.Getenv("RDSPROXY_TEST_FLAVORS")
+	switch text {
+	case "":
+		return usual
+	case "all":
+		return append(Flavors(), OlderFlavors()...)
+	}
+	var list []Flavor
+	for name := range strings.SplitSeq(text, ",") {
+		list = append(list, Flavor(strings.TrimSpace(name)))
+	}
+	return list
+}
+
 // IsMariaDB tells a MariaDB from a MySQL.
-func (f Flavor) IsMariaDB() bool { return f != MySQL }
+func (f Flavor) IsMariaDB() bool { return strings.Contains(string(f), "MariaDB") }
 
 // Installation is a set of server programs.
 type Installation struct {
@@ -102,9 +126,9 @@ func find(ctx context.Context, f Flavor) (Installation, error) {
 		if inst, ok := local(ctx, MySQL, "mysqld"); ok {
 			return inst, nil
 		}
-		return unstableMySQL(ctx)
-	case NewestMariaDB:
-		return unstableMariaDB(ctx)
+		return unpacked(ctx, f)
+	case NewestMariaDB, MySQL80, MySQL84, MariaDB106:
+		return unpacked(ctx, f)
 	}
 	return Installation{}, fmt.Errorf("no flavor %q", f)
 }

@@ -73,38 +73,40 @@ func aptPlugins(ctx context.Context, version string) (string, error) {
 	return plugins, os.Rename(work, dir)
 }
 
-// unstableMySQL returns the MySQL of Debian unstable.
-func unstableMySQL(ctx context.Context) (Installation, error) {
-	t, err := sid.Unpack(ctx, "mysql", []string{"mysql-server-core", "mysql-client-core", "mysql-router"}, nil)
-	if err != nil {
-		return Installation{}, err
-	}
-	base := filepath.Join(t.Dir, "usr")
-	inst := Installation{
-		Flavor: MySQL, Origin: t.Dir, server: t.Argv("usr/sbin/mysqld"),
-		baseDir: base, share: filepath.Join(base, "share/mysql"), plugins: filepath.Join(base, "lib/mysql/plugin"),
-		command: func(ctx context.Context, program string, args ...string) *exec.Cmd {
-			argv := append(t.Argv("usr/bin/"+program, filepath.Join(base, "lib/mysql-router"), filepath.Join(base, "lib/mysqlrouter/plugin")), args...)
-			return exec.CommandContext(ctx, argv[0], argv[1:]...)
-		},
-	}
-	inst.Version, _, err = version(ctx, inst.server)
-	return inst, err
+// release is where a flavor comes from that is unpacked in the cache: the packages
+// with all they need, and alone the one that has the plugins.
+type release struct {
+	suite    sid.Suite
+	tree     string
+	packages []string
+	alone    []string
 }
 
-// unstableMariaDB returns the MariaDB of Debian unstable.
-func unstableMariaDB(ctx context.Context) (Installation, error) {
-	t, err := sid.Unpack(ctx, "mariadb", []string{"mariadb-server-core", "mariadb-client-core"}, []string{"mariadb-server"})
+var releases = map[Flavor]release{
+	MySQL:         {sid.Sid, "mysql", []string{"mysql-server-core", "mysql-client-core", "mysql-router"}, nil},
+	NewestMariaDB: {sid.Sid, "mariadb", []string{"mariadb-server-core", "mariadb-client-core"}, []string{"mariadb-server"}},
+	MySQL80:       {sid.Jammy, "mysql", []string{"mysql-server-core-8.0", "mysql-client-core-8.0"}, nil},
+	MySQL84:       {sid.Resolute, "mysql", []string{"mysql-server-core", "mysql-client-core"}, nil},
+	MariaDB106:    {sid.Jammy, "mariadb", []string{"mariadb-server-core-10.6", "mariadb-client-core-10.6"}, []string{"mariadb-server-10.6"}},
+}
+
+// unpacked returns the programs of a release.
+func unpacked(ctx context.Context, f Flavor) (Installation, error) {
+	r := releases[f]
+	t, err := r.suite.Unpack(ctx, r.tree, r.packages, r.alone)
 	if err != nil {
 		return Installation{}, err
 	}
 	base := filepath.Join(t.Dir, "usr")
-	inst := Installation{
-		Flavor: NewestMariaDB, Origin: t.Dir, server: t.Argv("usr/sbin/mariadbd"),
-		baseDir: base, share: shareDir(base), plugins: filepath.Join(base, "lib/mysql/plugin"),
-		command: func(ctx context.Context, program string, args ...string) *exec.Cmd {
-			return t.Command(ctx, "usr/bin/"+program, args...)
-		},
+	inst := Installation{Flavor: f, Origin: t.Dir, baseDir: base, plugins: filepath.Join(base, "lib/mysql/plugin")}
+	if f.IsMariaDB() {
+		inst.server, inst.share = t.Argv("usr/sbin/mariadbd"), shareDir(base)
+	} else {
+		inst.server, inst.share = t.Argv("usr/sbin/mysqld"), filepath.Join(base, "share/mysql")
+	}
+	inst.command = func(ctx context.Context, program string, args ...string) *exec.Cmd {
+		argv := append(t.Argv("usr/bin/"+program, filepath.Join(base, "lib/mysql-router"), filepath.Join(base, "lib/mysqlrouter/plugin")), args...)
+		return exec.CommandContext(ctx, argv[0], argv[1:]...)
 	}
 	inst.Version, _, err = version(ctx, inst.server)
 	return inst, err

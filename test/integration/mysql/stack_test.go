@@ -43,7 +43,7 @@ type stack struct {
 // flavors are the servers of tests that run on all of them; each gets its own test.
 func flavors(t *testing.T, f func(t *testing.T, flavor myserver.Flavor)) {
 	t.Helper()
-	for _, flavor := range []myserver.Flavor{myserver.MariaDB, myserver.MySQL} {
+	for _, flavor := range myserver.Chosen(myserver.MariaDB, myserver.MySQL) {
 		t.Run(string(flavor), func(t *testing.T) { f(t, flavor) })
 	}
 }
