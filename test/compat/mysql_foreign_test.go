@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -73,8 +74,12 @@ func runMySQLDrivers(t *testing.T, stacks map[myserver.Flavor]stack) {
 			env = append(env, f.env...)
 			var direct, proxied string
 			var both sync.WaitGroup
-			both.Go(func() { direct = runForeign(t, command, append(env[:len(env):len(env)], mysqlEnvironment(st.direct)...)) })
-			both.Go(func() { proxied = runForeign(t, command, append(env[:len(env):len(env)], mysqlEnvironment(tap.way)...)) })
+			both.Go(func() {
+				direct = runForeign(t, command, slices.Concat(env, mysqlEnvironment(st.direct)))
+			})
+			both.Go(func() {
+				proxied = runForeign(t, command, slices.Concat(env, mysqlEnvironment(tap.way)))
+			})
 			both.Wait()
 			if !strings.HasSuffix(direct, "\ndone\n") {
 				t.Fatalf("the program fails on the database itself:\n%s", direct)
