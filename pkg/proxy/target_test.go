@@ -78,9 +78,10 @@ func TestFactsAreAskedAgain(t *testing.T) {
 	if err := s.await("the client that waited", waiter); err != nil {
 		t.Fatal(err)
 	}
-	if st := s.stats().Targets[0]; !st.Available || st.MaxConnections != 7 || st.Pool.Budget != 7 {
-		t.Errorf("available %v, max_connections %d, budget %d", st.Available, st.MaxConnections, st.Pool.Budget)
-	}
+	eventually(t, "the new limits are known", func() bool {
+		st := s.stats().Targets[0]
+		return st.Available && st.MaxConnections == 7 && st.Pool.Budget == 7
+	})
 }
 
 // TestNoCredentials: nobody waits for a password that is not there.

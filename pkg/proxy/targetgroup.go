@@ -94,6 +94,8 @@ type TargetGroup struct {
 	// logins is what became of the proxy's logins, by user; see rotating.
 	logins map[string]loginState
 
+	turns chan struct{} // full of those who open a connection
+
 	ticking sync.Mutex
 	tick    *time.Timer // nil once stopped
 
@@ -118,6 +120,7 @@ func newTargetGroup(p *Proxy, o TargetOptions, index int) *TargetGroup {
 		failed: newReasonCounts(failedNoCredentials, failedRefused, failedTimeout, failedUnreachable),
 		shared: make(map[pool.Key]weak.Pointer[poolShared]),
 		logins: make(map[string]loginState),
+		turns:  make(chan struct{}, dialsAtOnce),
 	}
 	t.engine = engineFor(&o)
 	t.eras = newEras(p.mayDial)
@@ -302,11 +305,9 @@ func (t *TargetGroup) dial(d *pool.DialAttempt) {
 		return
 	}
 	o := t.opts.Load()
-	ctx, stop := context.WithTimeout(dials, o.ConnectTimeout)
-	defer stop()
-	l, err := t.open(ctx, o, key, d)
+	l, err := t.openInTurn(dials, o, key, d)
 	if err != nil {
-		t.failed.add(t.failureReason(ctx, err))
+		t.failed.add(t.failureReason(err))
 		failure := t.meaning(key.User, err)
 		if dials.Err() == nil {
 			if failure == pool.TargetFailed {
@@ -349,6 +350,24 @@ func (t *TargetGroup) farewell(nc net.Conn) {
 	_ = nc.Close()
 }
 
+// dialsAtOnce is how many connections are opened side by side. When all clients want
+// one, as after a failover, the first ones get theirs sooner than if all shared the
+// processors of the database and of the proxy.
+const dialsAtOnce = 16
+
+// openInTurn opens a connection when there are not too many others on their way.
+func (t *TargetGroup) openInTurn(ctx context.Context, o *TargetOptions, key pool.Key, d *pool.DialAttempt) (link, error) {
+	select {
+	case t.turns <- struct{}{}:
+		defer func() { <-t.turns }()
+	case <-ctx.Done():
+		return link{}, ctx.Err()
+	}
+	ctx, stop := context.WithTimeout(ctx, o.ConnectTimeout)
+	defer stop()
+	return t.open(ctx, o, key, d)
+}
+
 func (t *TargetGroup) open(ctx context.Context, o *TargetOptions, key pool.Key, d *pool.DialAttempt) (l link, err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -372,14 +391,14 @@ func (t *TargetGroup) meaning(user string, err error) pool.Failure {
 	return pool.TargetFailed
 }
 
-func (t *TargetGroup) failureReason(ctx context.Context, err error) string {
+func (t *TargetGroup) failureReason(err error) string {
 	if _, ok := errors.AsType[*noCredentialsError](err); ok {
 		return failedNoCredentials
 	}
 	if own, _ := t.engine.refusal(err); own {
 		return failedRefused
 	}
-	if ctx.Err() != nil {
+	if errors.Is(err, context.DeadlineExceeded) {
 		return failedTimeout
 	}
 	return failedUnreachable
