@@ -18,8 +18,11 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
 	"github.com/rdsproxy/rdsproxy/test/daemonproc"
 	"github.com/rdsproxy/rdsproxy/test/fakeaws"
+	"github.com/rdsproxy/rdsproxy/test/myclient"
+	"github.com/rdsproxy/rdsproxy/test/myserver"
 	"github.com/rdsproxy/rdsproxy/test/pgserver"
 )
 
@@ -95,13 +98,40 @@ func TestRotation(t *testing.T) {
 			r.load(clients(t))
 			r.pause()
 			for i := range 3 {
-				next := fmt.Sprintf("rotated password hidden %d", i)
-				r.hide(next)
-				rotate(r, next)
-				r.pause()
-				r.password.Store(&next)
-				r.pause()
+				r.rotate(i, rotate)
 			}
+			r.stop()
+		})
+	}
+}
+
+// rotate changes the password for the n-th time; then clients learn of it.
+func (r *rotation) rotate(n int, how func(r *rotation, next string)) {
+	next := fmt.Sprintf("rotated password hidden %d", n)
+	r.hide(next)
+	how(r, next)
+	r.pause()
+	r.password.Store(&next)
+	r.pause()
+}
+
+// TestMySQLRotation changes the password in both orders, first the database's and then the secret.
+func TestMySQLRotation(t *testing.T) {
+	for _, f := range myserver.Chosen(myserver.MySQL) {
+		t.Run(string(f), func(t *testing.T) {
+			r := newMySQLRotation(t, f)
+			r.load(clients(t))
+			r.pause()
+			r.rotate(0, func(r *rotation, next string) {
+				r.setDatabase(next)
+				r.pause()
+				r.fake.PutSecret("app", secretText("app", next))
+			})
+			r.rotate(1, func(r *rotation, next string) {
+				r.fake.PutSecret("app", secretText("app", next))
+				r.pause()
+				r.setDatabase(next)
+			})
 			r.stop()
 		})
 	}
@@ -112,8 +142,12 @@ type rotation struct {
 	*world
 	t      *testing.T
 	fake   *fake
-	pg     *pgserver.Server
 	daemon *daemonproc.Daemon
+	// alter is the statement, up to the password, that changes it, and exec runs it on the database.
+	alter string
+	exec  func(ctx context.Context, sql ...string) error
+	// visit is what a client does.
+	visit func() error
 	// password is what clients log in with: they learn of a new one late.
 	password atomic.Pointer[string]
 
@@ -126,28 +160,50 @@ type rotation struct {
 
 func newRotation(t *testing.T) *rotation {
 	t.Helper()
-	r := &rotation{world: newWorld(t), t: t, fake: newFake(t)}
-	r.pg = postgres(t, pgserver.Options{}, "app")
+	r := &rotation{world: newWorld(t), t: t, fake: newFake(t), alter: "ALTER ROLE app PASSWORD "}
+	pg := postgres(t, pgserver.Options{}, "app")
+	r.exec, r.visit = pg.Exec, r.visitPostgres
+	r.begin(pg.Addr(), daemonproc.Map{})
+	return r
+}
+
+func newMySQLRotation(t *testing.T, f myserver.Flavor) *rotation {
+	t.Helper()
+	r := &rotation{world: newWorld(t), t: t, fake: newFake(t), alter: "ALTER USER app@'%' IDENTIFIED BY "}
+	my := myserver.Start(t, myserver.Options{
+		Flavor: f, Databases: []string{database}, Users: []myserver.User{{Name: "app", Password: password("app")}},
+	})
+	engine := "mysql"
+	if f.IsMariaDB() {
+		engine = "mariadb"
+	}
+	r.exec, r.visit = my.Exec, r.visitMySQL
+	r.begin(my.Addr(), daemonproc.Map{"engine": engine})
+	return r
+}
+
+// begin starts the daemon.
+func (r *rotation) begin(database string, group daemonproc.Map) {
+	r.t.Helper()
 	first := password("app")
 	r.password.Store(&first)
 	r.fake.PutSecret("app", secretText("app", first))
 	r.hide(first, secretKeys.Secret)
-	r.daemon = r.start(t, daemonproc.Options{
-		Writer: r.pg.Addr(),
+	r.daemon = r.start(r.t, daemonproc.Options{
+		Writer: database,
 		Users:  []daemonproc.User{{Name: "app", Settings: daemonproc.Map{"secret": "secretsmanager:app"}}},
 		// Connections are short, so that there are logins at the database all the time.
-		Group: daemonproc.Map{"max_connections": 20, "max_connection_lifetime": "1s", "retire_after_rotation": "1s"},
+		Group: merged(daemonproc.Map{"max_connections": 20, "max_connection_lifetime": "1s", "retire_after_rotation": "1s"}, group),
 		Top:   daemonproc.Map{"secrets_manager": r.fake.settings},
 		Env:   r.fake.env,
 	})
-	r.ctx, r.end = context.WithCancel(t.Context())
-	t.Cleanup(r.end)
-	return r
+	r.ctx, r.end = context.WithCancel(r.t.Context())
+	r.t.Cleanup(r.end)
 }
 
 func (r *rotation) setDatabase(password string) {
 	r.t.Helper()
-	if err := r.pg.Exec(r.t.Context(), `ALTER ROLE app PASSWORD '`+strings.ReplaceAll(password, "'", "''")+`'`); err != nil {
+	if err := r.exec(r.t.Context(), r.alter+"'"+strings.ReplaceAll(password, "'", "''")+"'"); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -175,7 +231,7 @@ func (r *rotation) load(n int) {
 	}
 }
 
-func (r *rotation) visit() error {
+func (r *rotation) visitPostgres() error {
 	cfg, err := pgx.ParseConfig(fmt.Sprintf("host=localhost port=%s user=app dbname=%s %s", port(r.daemon.Addr), database, "sslmode=disable"))
 	if err != nil {
 		return err
@@ -196,6 +252,28 @@ func (r *rotation) visit() error {
 		r.asked.Add(1)
 	}
 	return errors.Join(err, conn.Close(ctx))
+}
+
+func (r *rotation) visitMySQL() error {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(r.ctx), time.Minute)
+	defer stop()
+	conn, err := myclient.Dial(ctx, myclient.Options{
+		Addr: r.daemon.Addr, User: "app", Password: *r.password.Load(), Schema: database, Want: mysql.ClientDeprecateEOF, Limit: time.Minute,
+	})
+	if err != nil {
+		return fmt.Errorf("login: %w", err)
+	}
+	for range 20 {
+		lines, queryErr := conn.Query("SELECT SLEEP(0.02)")
+		if err = queryErr; err == nil && strings.HasPrefix(lines[0], "error ") {
+			err = errors.New(lines[0])
+		}
+		if err != nil {
+			break
+		}
+		r.asked.Add(1)
+	}
+	return errors.Join(err, conn.Close())
 }
 
 func (r *rotation) stop() {
