@@ -102,8 +102,9 @@ type server interface {
 	follow(ctx context.Context, writer *Member) error
 	// synchronise has commits wait for a reader, or not.
 	synchronise(ctx context.Context, on bool) error
-	// caughtUp tells whether a reader has all that the writer has.
-	caughtUp(ctx context.Context, writer *Member) (bool, error)
+	// position is how far a writer has come, and reached whether a reader is there.
+	position(ctx context.Context) (string, error)
+	reached(ctx context.Context, position string) (bool, error)
 	// attached tells whether a reader follows this writer.
 	attached(ctx context.Context) (bool, error)
 	// demote makes a writer read-only without disconnecting anybody; false if the
@@ -296,7 +297,11 @@ const (
 
 // AwaitCaughtUp waits until a reader has what the writer has now.
 func (c *Cluster) AwaitCaughtUp(ctx context.Context, m *Member) error {
-	return poll(ctx, pollInterval, func() (bool, error) { return m.caughtUp(ctx, c.Writer()) })
+	position, err := c.Writer().position(ctx)
+	if err != nil || position == "" {
+		return err
+	}
+	return poll(ctx, pollInterval, func() (bool, error) { return m.reached(ctx, position) })
 }
 
 // poll asks until the answer is yes.

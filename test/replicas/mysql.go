@@ -231,21 +231,14 @@ func (m *mysql) synchronise(ctx context.Context, on bool) error {
 	return m.Exec(ctx, append(sql, m.word("SET GLOBAL rpl_semi_sync_master_enabled = 1", "SET GLOBAL rpl_semi_sync_source_enabled = 1"))...)
 }
 
-func (m *mysql) caughtUp(ctx context.Context, writer *Member) (bool, error) {
-	if m.m.c.Engine == MariaDB {
-		at, err := writer.Query(ctx, "SELECT @@global.gtid_binlog_pos")
-		if err != nil || at == "" {
-			return at == "", err
-		}
-		is, err := m.Query(ctx, fmt.Sprintf("SELECT MASTER_GTID_WAIT('%s', 0)", at))
-		return is == "0", err
-	}
-	at, err := writer.Query(ctx, "SELECT @@global.gtid_executed")
-	if err != nil {
-		return false, err
-	}
-	is, err := m.Query(ctx, fmt.Sprintf("SELECT GTID_SUBSET('%s', @@global.gtid_executed)", at))
-	return is == "1", err
+func (m *mysql) position(ctx context.Context) (string, error) {
+	return m.Query(ctx, m.word("SELECT @@global.gtid_binlog_pos", "SELECT @@global.gtid_executed"))
+}
+
+func (m *mysql) reached(ctx context.Context, position string) (bool, error) {
+	// 0 stands for a position that has been reached.
+	is, err := m.Query(ctx, fmt.Sprintf(m.word("SELECT MASTER_GTID_WAIT('%s', 0)", "SELECT 1 - GTID_SUBSET('%s', @@global.gtid_executed)"), position))
+	return is == "0", err
 }
 
 // attached tells whether commits can be acknowledged.

@@ -142,12 +142,12 @@ func (p *postgres) synchronise(ctx context.Context, on bool) error {
 	return p.Exec(ctx, "ALTER SYSTEM SET synchronous_standby_names = "+value, "SELECT pg_reload_conf()")
 }
 
-func (p *postgres) caughtUp(ctx context.Context, writer *Member) (bool, error) {
-	at, err := writer.Query(ctx, "SELECT pg_current_wal_lsn()")
-	if err != nil {
-		return false, err
-	}
-	is, err := p.Query(ctx, fmt.Sprintf("SELECT pg_last_wal_replay_lsn() >= '%s'", at))
+func (p *postgres) position(ctx context.Context) (string, error) {
+	return p.Query(ctx, "SELECT pg_current_wal_lsn()")
+}
+
+func (p *postgres) reached(ctx context.Context, position string) (bool, error) {
+	is, err := p.Query(ctx, fmt.Sprintf("SELECT pg_last_wal_replay_lsn() >= '%s'", position))
 	return is == "t", err
 }
 

@@ -69,6 +69,10 @@ func TestFailover(t *testing.T) {
 	}
 }
 
+// pace is the time from one operation to the next, of all clients together: a reader
+// that is made anew has to be faster than that.
+const pace = 2 * time.Millisecond
+
 // recovery is how long clients may take to be served again; measured is much less.
 const recovery = 60 * time.Second
 
@@ -82,7 +86,7 @@ func (s *stack) play(t *testing.T, sc scenario, crowd, idle int) {
 		t.Fatal(err)
 	}
 	defer sleepers.HangUp()
-	run, err := writers.Start(ctx, writers.Load{Clients: crowd, Think: 100 * time.Millisecond, Dial: dial, Judge: judge, First: s.writers})
+	run, err := writers.Start(ctx, writers.Load{Clients: crowd, Think: time.Duration(crowd) * pace, Dial: dial, Judge: judge, First: s.writers})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,6 +96,7 @@ func (s *stack) play(t *testing.T, sc scenario, crowd, idle int) {
 		if !stopped {
 			stopped = true
 			r = run.Stop(recovery)
+			s.operations = append(s.operations, r.Operations...)
 		}
 		return r
 	}
@@ -132,7 +137,6 @@ func (s *stack) judge(ctx context.Context, t *testing.T, r writers.Result, idle 
 	if idle != nil {
 		t.Errorf("an idle client got an error: %v", idle)
 	}
-	s.operations = append(s.operations, r.Operations...)
 	table, err := s.table(ctx, s.cluster.Writer())
 	if err != nil {
 		t.Fatal(err)
