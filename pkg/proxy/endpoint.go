@@ -199,7 +199,7 @@ func (e *Endpoint) login(a *arrival, s *Settings) {
 		e.unauthenticated.Add(-1)
 		if v := recover(); v != nil {
 			e.failed.add(failedPanic)
-			p.panicked("panic in a login; only this client is affected", v, debug.Stack())
+			p.panickedWithSecrets("panic in a login; only this client is affected", v, debug.Stack())
 		}
 		if !moved {
 			a.end(func() { p.admitted.leave(loggedIn) })

@@ -108,6 +108,16 @@ func (p *Proxy) panicked(what string, value any, stack []byte) {
 	p.log.Error(what, zap.Any("panic", value), zap.ByteString("stack", stack))
 }
 
+// panickedWithSecrets reports a defect where passwords are at hand. Whatever has
+// panicked may have put one into what it panicked with, so that is shown only if it
+// comes from the runtime; the stack, which shows no texts, tells the rest.
+func (p *Proxy) panickedWithSecrets(what string, value any, stack []byte) {
+	if _, harmless := value.(runtime.Error); !harmless {
+		value = fmt.Sprintf("a %T, not shown because there are secrets here", value)
+	}
+	p.panicked(what, value, stack)
+}
+
 // SetSettings replaces the settings; clients that are there keep what was
 // decided at their login.
 func (p *Proxy) SetSettings(s Settings) { p.settings.Store(&s) }

@@ -368,11 +368,13 @@ func (t *TargetGroup) openInTurn(ctx context.Context, o *TargetOptions, key pool
 	return t.open(ctx, o, key, d)
 }
 
+var errPanicked = errors.New("a defect of the proxy, which its log tells of")
+
 func (t *TargetGroup) open(ctx context.Context, o *TargetOptions, key pool.Key, d *pool.DialAttempt) (l link, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			t.proxy.panicked("panic while a database connection was opened; only those who wait for it are affected", v, debug.Stack())
-			err = fmt.Errorf("panic: %v", v)
+			t.proxy.panickedWithSecrets("panic while a database connection was opened; only those who wait for it are affected", v, debug.Stack())
+			err = errPanicked
 		}
 	}()
 	t.requests[o.tls()].Add(1)
@@ -420,7 +422,7 @@ func (t *TargetGroup) learn(ctx context.Context, o *TargetOptions, key pool.Key,
 	begun := t.proxy.background.run(func() {
 		defer func() {
 			if v := recover(); v != nil {
-				t.proxy.panicked("panic while the database was asked for its limits", v, debug.Stack())
+				t.proxy.panickedWithSecrets("panic while the database was asked for its limits", v, debug.Stack())
 			}
 			t.mu.Lock()
 			t.learning = false
