@@ -371,8 +371,8 @@ func TestLag(t *testing.T) {
 	o, m := pair()
 	s := newStage(t, o, m)
 	s.run(3 * time.Second)
-	if lag := s.member(two).Lag; lag != 0 {
-		t.Errorf("lag %v of a reader that is up to date", lag)
+	if m := s.member(two); m.Lag != 0 || s.now.Sub(m.AsOf) > 1100*time.Millisecond {
+		t.Errorf("lag %v of a reader that is up to date, as of %v ago", m.Lag, s.now.Sub(m.AsOf))
 	}
 	for range 20 {
 		m[one].answer.Position += 100
@@ -380,6 +380,9 @@ func TestLag(t *testing.T) {
 	}
 	if lag := s.member(two).Lag; lag < 18*time.Second || lag > 21*time.Second {
 		t.Errorf("lag %v after 20 s without progress", lag)
+	}
+	if ago := s.now.Sub(s.member(two).AsOf); ago < 20*time.Second || ago > 22*time.Second {
+		t.Errorf("as of %v ago after 20 s without progress", ago)
 	}
 	m[two].answer.Position = m[one].answer.Position
 	s.run(2 * time.Second)
@@ -390,6 +393,14 @@ func TestLag(t *testing.T) {
 	s.run(2 * time.Second)
 	if lag := s.member(two).Lag; lag != UnknownLag {
 		t.Errorf("lag %v of a reader that cannot tell", lag)
+	}
+	if at := s.member(two).AsOf; !at.IsZero() {
+		t.Errorf("as of %v, which nobody can know", at)
+	}
+	m[two].answer.Lag = 3 * time.Second
+	s.run(2 * time.Second)
+	if ago := s.now.Sub(s.member(two).AsOf); ago < 4*time.Second || ago > 6*time.Second {
+		t.Errorf("as of %v ago at a lag of 3 s", ago)
 	}
 	m[two].answer.Broken = "the SQL thread has stopped"
 	s.run(2 * time.Second)

@@ -4,7 +4,7 @@ package failover
 
 import "time"
 
-// history is where the writer was at which time, for the lag of readers that tell
+// history is where the writer was at which time (a moment before, rather), for the lag of readers that tell
 // how far they are.
 type history struct {
 	cluster string
@@ -50,6 +50,34 @@ func (h *history) behind(now time.Time, cluster string, position uint64) (time.D
 		lag = now.Sub(s.when)
 	}
 	return lag, true
+}
+
+// reached is when the writer was where position is, at the latest known; false if that
+// is not known.
+func (h *history) reached(cluster string, position uint64) (time.Time, bool) {
+	if cluster != h.cluster || position == 0 {
+		return time.Time{}, false
+	}
+	for i := range h.n {
+		if s := h.samples[(h.at+2*len(h.samples)-1-i)%len(h.samples)]; s.position <= position {
+			return s.when, true
+		}
+	}
+	return time.Time{}, false
+}
+
+// lagGrain is how exact lags are that servers tell: MySQL's are in seconds.
+const lagGrain = time.Second
+
+// asOf is Member.AsOf of a reader that has just answered.
+func (c *core) asOf(m *member) time.Time {
+	if at, ok := c.history.reached(m.answer.Cluster, m.answer.Position); ok {
+		return at
+	}
+	if m.Lag == UnknownLag || m.answer.Position != 0 {
+		return time.Time{}
+	}
+	return m.probe.started.Add(-m.Lag - lagGrain)
 }
 
 // lag is the larger of what the reader says and what comparing positions shows: a

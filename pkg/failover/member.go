@@ -106,9 +106,12 @@ func (c *core) heard(now time.Time, m *member, a Answer) {
 	m.has, m.tried, m.answer = true, true, a
 	c.listedBy(now, m, a.Peers)
 	if m.Address == c.writer && !a.ReadOnly {
-		c.history.add(now, a.Cluster, a.Position)
+		c.history.add(m.probe.started, a.Cluster, a.Position)
 	}
 	m.Lag = c.lag(now, m)
+	if m.AsOf = c.asOf(m); !a.ReadOnly {
+		m.AsOf = m.probe.started
+	}
 }
 
 // failed takes the failure of a probe.
@@ -119,7 +122,7 @@ func (c *core) failed(now time.Time, m *member, err error) {
 		c.doubt(now)
 	}
 	m.failures++
-	m.tried, m.kind, m.Lag = true, kind, UnknownLag
+	m.tried, m.kind, m.Lag, m.AsOf = true, kind, UnknownLag, time.Time{}
 	if m.told&(1<<kind) == 0 {
 		m.told |= 1 << kind
 		c.note(note{warn: true, text: "a member does not answer as it should", address: m.Address, count: m.failures, err: err})

@@ -71,6 +71,9 @@ type Member struct {
 	Health Health
 	// Lag is how far a reader is behind the writer, or UnknownLag; 0 for the writer.
 	Lag time.Duration
+	// AsOf is a time: all that the writer had by then, the member has. Zero if no
+	// such time is known.
+	AsOf time.Time
 	// Since is when Role or Health.State changed last.
 	Since time.Time
 }
@@ -122,13 +125,13 @@ func (t *Topology) Readers() iter.Seq[Member] {
 	}
 }
 
-// equal compares all but the lags, which change with each probe.
+// equal compares all but the lags, and times like them, which change with each probe.
 func (t *Topology) equal(o *Topology) bool {
 	if t.Generation != o.Generation || t.Writer != o.Writer || t.Cause != o.Cause || len(t.Members) != len(o.Members) {
 		return false
 	}
 	for i, m := range t.Members {
-		m.Lag = o.Members[i].Lag
+		m.Lag, m.AsOf = o.Members[i].Lag, o.Members[i].AsOf
 		if m != o.Members[i] {
 			return false
 		}
