@@ -66,7 +66,18 @@ func (g *graph) reload(ctx context.Context) {
 
 // apply puts a new configuration in force. It prepares everything that can fail
 // before it changes anything.
+//
+// Secrets are read at the end, when the rest is in force already: they may take
+// their time, and nobody else is to wait for them.
 func (g *graph) apply(ctx context.Context, next *config.Config) error {
+	if err := g.change(ctx, next); err != nil {
+		return err
+	}
+	g.users.refresh(ctx, g.wanted)
+	return nil
+}
+
+func (g *graph) change(ctx context.Context, next *config.Config) error {
 	g.changing.Lock()
 	defer g.changing.Unlock()
 	gate, err := NewGate(next.IAM, g.store, g.opts.STS)
@@ -87,7 +98,6 @@ func (g *graph) apply(ctx context.Context, next *config.Config) error {
 	g.conf.Store(next)
 	g.gate.Store(gate)
 	g.level.SetLevel(zapLevel(next.Log.Level))
-	g.users.refresh(ctx, g.wanted)
 	g.proxy.SetSettings(proxySettings(next))
 	for _, change := range targets {
 		change()
