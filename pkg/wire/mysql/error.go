@@ -39,6 +39,7 @@ const (
 	CodeMaxPreparedStmts   uint16 = 1461
 	CodePluginNotLoaded    uint16 = 1524
 	CodeMalformedPacket    uint16 = 1835
+	CodeReadOnlyMode       uint16 = 1836
 	CodeConnectionKilled   uint16 = 1927 // MariaDB
 	CodeAccountLocked      uint16 = 3118
 	CodeSecureTransport    uint16 = 3159
