@@ -71,8 +71,9 @@ sim: ## Simulation over SEEDS seeds; one seed again: make sim SEED=n
 	RDSPROXY_SIM_SEEDS=$(SEEDS) RDSPROXY_SIM_SEED=$(SEED) $(GO) test -race -timeout 60m -count=1 $(TESTFLAGS) ./test/sim/...
 
 .PHONY: bench
-bench: ## Compare with peers in paired rounds; writes bench/latest.json
+bench: ## Compare with peers in paired rounds, and in failovers; writes bench/latest.json and bench/failover.json
 	$(GO) run ./test/bench
+	$(GO) run ./test/bench -suite failover
 
 ##@ Write
 

@@ -8,6 +8,7 @@
 //	go run ./test/bench -quick                a short look, under four minutes; writes nothing
 //	go run ./test/bench -figures 'pg.*.c100.*,mysql.idle.*' -rounds 7
 //	go run ./test/bench -self-check -quick    each peer against itself: how far apart equal programs come out
+//	go run ./test/bench -suite failover -plot docs -doc docs/failover.md
 //	go run ./test/bench -from bench/latest.json -plot docs -doc docs/performance.md
 //
 // It starts databases of its own, PgBouncer, MySQL Router and the daemon built from the working tree, and removes all of it at the end. How it
@@ -38,6 +39,8 @@ type options struct {
 	plan
 	patience                               time.Duration
 	quick, selfCheck                       bool
+	suite                                  string
+	failovers                              int
 	figures, out, from, plot, doc, profile string
 	rdsproxy, pgbouncer                    string
 }
@@ -67,6 +70,8 @@ func parseFlags() options {
 		"time that the run may take longer to wait while others use the machine, and to repeat what they disturbed")
 	flag.BoolVar(&o.quick, "quick", false, "one round, short runs, fewer figures; -rounds, -duration and -figures still count if they are given")
 	flag.StringVar(&o.figures, "figures", "", "only experiments with a figure that fits one of these `patterns`, separated by commas")
+	flag.StringVar(&o.suite, "suite", suiteLoad, "load, or failover: how long clients cannot write when a writer dies")
+	flag.IntVar(&o.failovers, "failovers", 20, "failovers of each kind of database, in the suite failover")
 	flag.StringVar(&o.out, "out", "", "write the results to this `file` (a complete run: bench/latest.json)")
 	flag.StringVar(&o.from, "from", "", "measure nothing, read the results from this `file`")
 	flag.StringVar(&o.plot, "plot", "", "draw performance-*.svg into this `folder`")
@@ -92,6 +97,12 @@ const quickFigures = "pg.simple.*.throughput,pg.extended.c100.*,pg.prepared.c100
 
 // complete fills in what follows from the flags that were given.
 func (o *options) complete(given map[string]bool) {
+	if o.suite == suiteFailover {
+		if o.out == "" && o.from == "" && o.figures == "" {
+			o.out = filepath.Join("bench", "failover.json")
+		}
+		return
+	}
 	if o.quick {
 		if !given["rounds"] {
 			o.rounds = 1
@@ -110,6 +121,13 @@ func (o *options) complete(given map[string]bool) {
 }
 
 func run(ctx context.Context, o options) error {
+	switch o.suite {
+	case suiteLoad:
+	case suiteFailover:
+		return o.failover(ctx)
+	default:
+		return fmt.Errorf("no suite %q: there are %s and %s", o.suite, suiteLoad, suiteFailover)
+	}
 	if o.from != "" {
 		r, err := report.Read(o.from)
 		if err != nil {

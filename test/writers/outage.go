@@ -3,6 +3,7 @@
 package writers
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -17,6 +18,19 @@ func (r Result) FirstAfter(t time.Time) time.Duration {
 		}
 	}
 	return first
+}
+
+// Recoveries gives for each client how long after t its first operation was
+// acknowledged, in order. Clients without one are left out.
+func (r Result) Recoveries(t time.Time) []time.Duration {
+	first := make(map[int]time.Duration)
+	for _, a := range r.Acks {
+		d := a.End.Sub(t)
+		if old, ok := first[a.Client]; d >= 0 && (!ok || d < old) {
+			first[a.Client] = d
+		}
+	}
+	return slices.Sorted(maps.Values(first))
 }
 
 // Outages gives for each client the longest time from one acknowledged operation to

@@ -49,6 +49,14 @@ func TestOutages(t *testing.T) {
 	}
 }
 
+func TestRecoveries(t *testing.T) {
+	r := result(ack(1, 0, 70), ack(1, 0, 60), ack(2, 0, 49), ack(2, 50, 90), ack(3, 0, 10))
+	got := r.Recoveries(at(50))
+	if want := []time.Duration{10 * time.Millisecond, 40 * time.Millisecond}; !slices.Equal(got, want) {
+		t.Errorf("got %v", got)
+	}
+}
+
 func TestThroughput(t *testing.T) {
 	r := result(ack(1, 0, 10), ack(1, 20, 30), ack(1, 90, 95), ack(1, 96, 120))
 	if got := r.Throughput(at(10), at(110), 50*time.Millisecond); !slices.Equal(got, []int{2, 1}) {

@@ -46,6 +46,8 @@ type Result struct {
 	// Closed are the ends of connections that clients did not ask for, and what else
 	// they could not recover from.
 	Closed []error
+	// Reopened counts the connections that clients have opened in place of lost ones.
+	Reopened int
 }
 
 // Run is a load that goes on.
@@ -166,7 +168,13 @@ func (r *Run) recover(c *writer, err error) bool {
 		case <-done:
 		}
 	}()
-	return c.redial(ctx, r.load.Reconnect) == nil
+	if c.redial(ctx, r.load.Reconnect) != nil {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mu.Reopened++
+	return true
 }
 
 // Stop ends the load when each client has finished what it does, hangs up, and gives

@@ -40,7 +40,9 @@ type Figure struct {
 const (
 	UnitPerSecond = "1/s"
 	UnitMicros    = "µs"
+	UnitMillis    = "ms"
 	UnitKiB       = "KiB"
+	UnitCount     = "count"
 	UnitPerQuery  = "1/query"
 	UnitShare     = "× direct" // of what the database does without anything in front of it
 )

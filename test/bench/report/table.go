@@ -36,13 +36,15 @@ const (
 )
 
 // Splice gives the document doc with the results in it, in place of those that were between the two marks.
-func (r Report) Splice(doc string) (string, error) {
-	head, rest, begun := strings.Cut(doc, resultsBegin)
+func (r Report) Splice(doc string) (string, error) { return splice(doc, resultsBegin, r.markdown()) }
+
+func splice(doc, begin, results string) (string, error) {
+	head, rest, begun := strings.Cut(doc, begin)
 	_, foot, ended := strings.Cut(rest, resultsEnd)
 	if !begun || !ended {
 		return "", errors.New("the document has no marks to put results between")
 	}
-	return head + resultsBegin + r.markdown() + resultsEnd + foot, nil
+	return head + begin + results + resultsEnd + foot, nil
 }
 
 // markdown is the results for a document, under a line that says where and when they were measured: for each kind of database the charts and a
