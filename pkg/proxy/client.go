@@ -238,6 +238,7 @@ func (c *client) borrow(settings any) server {
 func (c *client) take(db *dbConn) {
 	c.db = db
 	db.borrower = c
+	c.closing = 0 // it has outlived the connection before
 }
 
 // granted hands the client the connection that it waited for. The connection

@@ -116,6 +116,9 @@ func (d *dbConn) Closed(_ *netloop.Conn, err error) {
 	case c != nil:
 		c.db, d.borrower = nil, nil
 		c.do(c.session.ServerGone)
+		if !c.crashed && !c.session.Closed() {
+			c.closing = 0
+		}
 		w.release(d, false)
 	case d.heir != nil:
 		d.handOver()

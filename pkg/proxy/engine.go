@@ -95,6 +95,7 @@ type machine interface {
 	ServerData(p []byte) int
 	ClientGone()
 	ServerGone()
+	Closed() bool
 	TimeUp()
 	Drain()
 	Cancel()

@@ -42,14 +42,14 @@ func TestSwitchWriter(t *testing.T) {
 	hung := make(chan struct{})
 	t.Cleanup(func() { close(hung) })
 	s.db.on(func(b *backend, at stage, sql string) reaction {
-		if at == atQuery && sql == "BEGIN" {
+		if at == atQuery && sql == "SELECT 'stuck'" {
 			b.wait(hung)
 		}
 		return goOn
 	})
 	holders := s.spread(2)
 	for _, c := range holders {
-		background(func() error { return c.Exec(t.Context(), "BEGIN").Close() })
+		background(func() error { _, err := ask(c, "stuck"); return err })
 	}
 	eventually(t, "both connections are taken", func() bool { return s.stats().Targets[0].Pool.Borrowed == 2 })
 	asked := background(func() error {

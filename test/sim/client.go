@@ -40,6 +40,7 @@ type client struct {
 	inbox    []byte // on its way to the client
 	read     []byte // read, not complete
 	direct   *postgres
+	base     state    // of the session at its start
 	sent     [][]byte // requests whose answers are owed, oldest first
 	left     int      // requests still to be sent
 	marks    int
@@ -49,12 +50,15 @@ type client struct {
 	mayLose  bool // its database connection was broken on purpose
 	draining bool // it was asked to end
 	doubtful bool // an answer was cut short: the state is not known
-	leaving  bool
-	once     bool   // the unnamed statement may be one that must not be bound again
-	got      []byte // of the answer under way
-	want     []byte // the answer that a backend of its own gave
-	queries  int
-	own      bool // has settings of its own from the start
+	// mended, if not empty, is the mark by which the client knows that the answers
+	// are those to a session that it has set back.
+	mended  string
+	leaving bool
+	once    bool   // the unnamed statement may be one that must not be bound again
+	got     []byte // of the answer under way
+	want    []byte // the answer that a backend of its own gave
+	queries int
+	own     bool // has settings of its own from the start
 	// A COPY whose data is sent when the server asks for it, and what is sent
 	// instead if it never does; seen is how much of the answer was looked at.
 	data, instead []byte
@@ -81,7 +85,9 @@ func (c *client) send(b []byte) {
 }
 
 // ready tells whether the client may send something now.
-func (c *client) ready() bool { return c.welcomed && c.left > 0 && len(c.sent) < 3 && !c.awaits }
+func (c *client) ready() bool {
+	return c.welcomed && c.mended == "" && c.left > 0 && len(c.sent) < 3 && !c.awaits
+}
 
 // asked looks whether the server asks for the data, or refuses.
 func (c *client) asked() {
@@ -167,6 +173,7 @@ func (c *client) check(answer []byte) {
 	got, code := plain(answer)
 	c.w.trace("client %d reads %q", c.id, got)
 	if bytes.Contains(got, []byte("SFATAL")) {
+		// In the middle of a message there is no other way than to close it.
 		if !c.mayLose && !(c.draining && code == "57P01") && !(code == "53300" && !c.welcomed) && !(code == "08006" && !c.welcomed) {
 			c.fail("ended with %q", got)
 		}
@@ -178,6 +185,19 @@ func (c *client) check(answer []byte) {
 			c.fail("welcomed with %q", got)
 		}
 		c.welcomed = true
+		return
+	}
+	if bytes.Contains(got, []byte(lossText)) {
+		c.lost(got, code, false)
+		return
+	}
+	if c.mended != "" {
+		switch {
+		case bytes.Contains(got, []byte(c.mended)):
+			c.mended, c.doubtful = "", false
+		case code == "57014" || code == "53300" || code == "08006":
+			c.mend() // it may have been one of these requests
+		}
 		return
 	}
 	if len(c.sent) == 0 && c.doubtful {
@@ -214,12 +234,65 @@ func (c *client) check(answer []byte) {
 	}
 	got, want := c.got, c.want
 	c.got, c.want = nil, nil
-	if !bytes.Equal(got, want) && !refused(got, want) {
+	a, b := got, want
+	if c.mayLose {
+		// Nobody is told that the current values of sequences are lost: the database
+		// says so itself when it is asked for one.
+		a, b = withoutSequences(got), withoutSequences(want)
+	}
+	_, code = plain(got)
+	if _, wanted := plain(want); c.mayLose && (code == "26000" || wanted == "42P05" && code != wanted) {
+		// Nor that what was prepared in SQL is lost.
+		c.lost(got, code, true)
+		return
+	}
+	if !bytes.Equal(a, b) && !refused(got, want) {
 		c.fail("request %q\n  answer  %q\n  instead %q", request, got, want)
 	}
 	c.sent = c.sent[1:]
 	c.queries++
 	c.w.queries++
+}
+
+const lossText = "the database connection was lost"
+
+// lost goes on after a loss that the client was told of: it sets the session back,
+// and from then on holds it against that of a new backend. sql tells that it has found
+// out by a statement prepared in SQL. With a COPY under way
+// nobody can tell where the next request begins, so then it leaves.
+func (c *client) lost(got []byte, code string, sql bool) {
+	switch {
+	case !c.mayLose:
+		c.fail("lost its connection, which has not ended: %q", got)
+		return
+	case code != "40001" && code != "40003" && code != "08006" && code != "25P02" && !sql:
+		c.fail("told of the loss by %q", got)
+		return
+	}
+	c.w.met[lossTold]++
+	c.got, c.want = nil, nil
+	c.doubtful = true
+	copies := c.awaits
+	for _, b := range c.sent {
+		copies = copies || bytes.Contains(b, []byte("copy"))
+	}
+	if copies || c.left < 0 || c.leaving {
+		c.sent, c.left, c.leaving, c.awaits, c.mended = nil, min(c.left, 0), true, false, ""
+		return
+	}
+	c.mend()
+}
+
+// mend sets the session back.
+func (c *client) mend() {
+	c.sent, c.once = nil, false
+	c.marks++
+	c.mended = fmt.Sprintf("mended %d.%d", c.id, c.marks)
+	for _, sql := range []string{"rollback", "discard all"} {
+		c.out = wire.AppendQuery(c.out, sql)
+	}
+	c.out = wire.AppendQuery(c.out, "select '"+c.mended+"'")
+	c.direct = newPostgres(c.base)
 }
 
 func readies(p []byte) (n int) {
@@ -229,6 +302,17 @@ func readies(p []byte) (n int) {
 		}
 	})
 	return n
+}
+
+// withoutSequences leaves out whether a session has such values, and the lengths.
+func withoutSequences(p []byte) (out []byte) {
+	each(p, func(typ byte, m []byte) {
+		if typ == 'D' {
+			m = m[6:] // with the length of the only column
+		}
+		out = append(append(out, typ), bytes.TrimSuffix(bytes.TrimSuffix(m[5:], []byte("true")), []byte("false"))...)
+	})
+	return out
 }
 
 // refused tells whether two answers in a failed transaction differ in the reason of

@@ -392,7 +392,9 @@ func (p *postgres) run(sql string, describe bool, limit int, po *portal) *sqlErr
 		tag = "RESET"
 	case word == "select" || word == "execute":
 		return p.selection(sql, describe, limit, po)
-	case word == "begin":
+	case strings.HasPrefix(sql, "ROLLBACK TO "):
+		return &sqlError{"3B001", "savepoint does not exist"}
+	case word == "begin", word == "BEGIN":
 		p.tx = 'T'
 		tag = "BEGIN"
 	case word == "commit" && p.tx != 'E':

@@ -63,6 +63,7 @@ const (
 	borrowTimedOut
 	dialRefused
 	backendKilled
+	lossTold
 	readerSlow
 	faultKinds
 )
@@ -70,6 +71,7 @@ const (
 func (f fault) String() string {
 	return [...]string{
 		"clients killed", "clients drained", "cancel requests that hit", "borrow time-outs", "dials refused", "backends killed",
+		"losses of a connection that clients were told of",
 		"times that a client was too slow",
 	}[f]
 }
@@ -152,7 +154,7 @@ func (w *world) addClient(i, users int) {
 		settings = append(settings, pgsession.Setting{Name: "TimeZone", Value: base.timeZone})
 	}
 	c.own = len(settings) > 0
-	c.direct = newPostgres(base)
+	c.base, c.direct = base, newPostgres(base)
 	c.waiter.Owner, c.waiter.Loop = c, w.rng.IntN(2)
 	w.clients = append(w.clients, c)
 	w.later(time.Duration(w.rng.IntN(3000))*time.Microsecond, func() {
@@ -458,7 +460,7 @@ func (w *world) stepConn(db *conn) bool {
 		db.lost()
 		return true
 	}
-	if w.faults && w.rng.IntN(4000) == 0 && !db.closing {
+	if w.faults && w.rng.IntN(1500) == 0 && !db.closing {
 		w.trace("a backend dies")
 		w.met[backendKilled]++
 		db.broken = true

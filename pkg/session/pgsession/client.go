@@ -131,8 +131,13 @@ func (s *Session) clientMessage(p []byte) (int, bool) {
 	if s.skipToSync && typ != 'S' {
 		return s.drop(p, total), true
 	}
-	if s.failure != nil && s.srv == nil {
-		return s.failRequest(p, typ, total)
+	if s.failure != nil && s.srv == nil && !s.skipToSync {
+		if n, ok := s.failRequest(p, typ, total); n > 0 || ok {
+			return n, ok
+		}
+		if s.failure != nil {
+			return 0, false
+		}
 	}
 	if s.srv != nil && s.srv.owed.n >= owedHigh {
 		// The server may keep the replies until it is told to send them.
@@ -226,21 +231,26 @@ func (s *Session) clientExecute(p []byte, total int) (int, bool) {
 	}
 	e := s.owe(entryExecute, forward)
 	s.work.Extended++
+	control := s.boundControl
 	if s.boundReleases != 0 && unnamed {
 		s.queryEffects(e, s.boundReleases, false)
 	}
 	if s.boundForgets != "" && unnamed {
 		s.deallocates(e, s.boundForgets)
 	}
+	if !unnamed {
+		control = s.portalControl
+	}
+	e.control = control
 	s.host.ToServer(p[:total])
 	return total, true
 }
 
 func (s *Session) clientSync(p []byte, total int) (int, bool) {
-	if s.srv == nil && (s.skipToSync || s.closing) {
+	if s.srv == nil && (s.skipToSync || s.closing || s.lostTx && s.state == idle) {
 		// The proxy has answered the batch itself, and there is no connection to ask.
 		s.skipToSync, s.closing = false, false
-		s.host.ToClient(readyIdle)
+		s.host.ToClient(s.readyMessage())
 		if s.draining {
 			s.terminate(drainError)
 		}
@@ -257,11 +267,16 @@ func (s *Session) clientSync(p []byte, total int) (int, bool) {
 
 func (s *Session) clientQuery(p []byte, total int) (int, bool) {
 	long := total > holdQuery
+	if s.lostTx && s.state == idle {
+		if n, ok := s.failedQuery(p, total); ok {
+			return n, true
+		}
+	}
 	if !long && len(p) < total || !s.acquire() {
 		return 0, false
 	}
 	if long {
-		s.oweQuery()
+		s.oweQuery().control = unknownControl
 		s.host.ToServer(p[:headerSize])
 		s.scanBody(total - headerSize)
 		return headerSize, true
@@ -287,8 +302,28 @@ func (s *Session) clientQuery(p []byte, total int) (int, bool) {
 	s.freshSequences(effects)
 	e := s.oweQuery()
 	s.queryEffects(e, effects, res.TransactionControl)
+	if e.control == effectBegins && s.srv.tx == 'I' && total <= holdBegin {
+		s.holdBegin(e, p[:total])
+	}
 	s.host.ToServer(p[:total])
 	return total, true
+}
+
+// holdBegin keeps a BEGIN: whether the server has carried it out does not matter when
+// the connection is lost.
+func (s *Session) holdBegin(e *entry, p []byte) {
+	e.again = true
+	s.srv.begin = append(s.srv.begin[:0], p...)
+}
+
+// sendHeld sends such a BEGIN on another connection.
+func (s *Session) sendHeld() {
+	p := s.held
+	s.held = nil
+	e := s.oweQuery()
+	e.control = effectBegins
+	s.holdBegin(e, p)
+	s.host.ToServer(p)
 }
 
 // oweQuery notes a simple query. It destroys the unnamed statement (protocol,
@@ -344,21 +379,22 @@ func (s *Session) resetScanner(sc *sqlscan.Scanner) {
 func (s *Session) scanned() {
 	res := s.scanner.Result()
 	s.scanner = nil
-	if s.srv == nil || res.Effects == 0 {
+	if s.srv == nil {
 		return
 	}
+	effects := effectsOf(nil, res)
 	owed := &s.srv.owed
 	if owed.empty() {
 		return // an error ahead of it lets the server ignore it
 	}
 	e := owed.at(owed.n - 1)
 	if e.kind == entryQuery {
-		s.queryEffects(e, effectsOf(nil, res), res.TransactionControl)
+		s.queryEffects(e, effects, res.TransactionControl)
 		return
 	}
 	s.pinParsed(e, res.Effects)
 	if e.op == opUnnamed && e.version == s.unnamed.version {
-		s.unnamed.effects = res.Effects
+		s.unnamed.effects = effects
 	}
 }
 

@@ -63,12 +63,12 @@ const releaseEffects = sqlscan.EffectDiscardAll | sqlscan.EffectDeallocateAll | 
 // effectLocal is a setting for the present transaction: SET LOCAL.
 const effectLocal sqlscan.Effects = 1 << 31
 
-// effectsOf gives the effects of a text. The scanner does not tell of settings
+// effectsOf gives the effects of a text, what it does to the transaction included. The scanner does not tell of settings
 // for the transaction, as they need no pin. What a text releases that is not
 // understood as a whole takes no pins away, for it gives one that stays, but is
 // to be followed all the same.
 func effectsOf(text []byte, res sqlscan.Result) sqlscan.Effects {
-	effects := res.Effects
+	effects := res.Effects | controlOf(text, res)
 	if effects&sqlscan.EffectUnknown != 0 {
 		effects |= res.Releases
 	}
@@ -135,6 +135,7 @@ func releasesOf(effects sqlscan.Effects) (pins session.Pins) {
 func (s *Session) queryEffects(e *entry, effects sqlscan.Effects, control bool) {
 	pins := s.pinsOf(effects)
 	s.pinFor(e, pins)
+	e.control = effects & controlEffects
 	if effects&effectLocal != 0 {
 		s.setsLocally()
 	}
@@ -165,10 +166,13 @@ func (s *Session) bound(e *entry, portal []byte, effects sqlscan.Effects) {
 	releases := effects & releaseEffects
 	switch {
 	case len(portal) == 0:
-		s.boundReleases = releases
+		s.boundReleases, s.boundControl = releases, effects&controlEffects
 	case releases != 0:
 		// When and whether a named portal is executed is not followed.
 		pins |= session.PinUnknownStatement
+	}
+	if len(portal) > 0 {
+		s.portalControl |= effects & controlEffects
 	}
 	s.pinFor(e, pins)
 	if effects&effectLocal != 0 {

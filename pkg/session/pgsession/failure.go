@@ -37,7 +37,11 @@ func (s *Session) serverError(p []byte, total int) int {
 	srv := s.srv
 	e, _ := wire.ParseErrorResponse(p[headerSize:min(total, holdReply)])
 	if e.IsFatal() {
-		return s.serverFatal(p, total, e)
+		s.lose(e)
+		return 0
+	}
+	if e.Code == wire.CodeReadOnlyTransaction {
+		s.host.Note(session.EventReadOnly, "")
 	}
 	head := srv.owed.front()
 	if head == nil {
@@ -160,6 +164,7 @@ func (s *Session) extendedError(head *entry) bool {
 	if head.forQuery {
 		return false
 	}
+	srv.told = true
 	n, found := srv.owed.untilSync(0)
 	if srv.unnamedSince > srv.owed.gone && srv.unnamedSince <= srv.owed.gone+stamp(n) {
 		srv.unnamed, srv.unnamedSince = unnamedUnknown, 0
@@ -226,53 +231,12 @@ func (s *Session) undefine(e *entry) {
 	}
 }
 
-// serverFatal passes on the last words of a database connection, shortened if
-// they are very long.
-func (s *Session) serverFatal(p []byte, total int, e *wire.Error) int {
-	s.host.Note(session.EventServerLost, e.Code)
-	if s.taking && s.state == replaying && s.welcomed {
-		s.release(false)
-		s.fail(connectionLostError)
-		return 0
-	}
-	if s.state == replaying || s.state == active {
-		if total > holdReply {
-			s.host.ToClient(wire.AppendErrorResponse(nil, wire.Fatal(e.Code, "the database ended the connection")))
-		} else {
-			s.host.ToClient(p[:total])
-		}
-	}
-	s.abandon()
-	return 0
-}
-
 // ServerGone is called when the session's database connection was closed or
 // broke. The host has nothing left to release.
 func (s *Session) ServerGone() {
-	if s.srv == nil {
-		return
+	if s.srv != nil {
+		s.lose(nil)
 	}
-	if s.taking && s.state == replaying && s.welcomed {
-		s.srv = nil
-		s.host.Note(session.EventServerLost, "connection closed")
-		s.fail(connectionLostError)
-		return
-	}
-	speak := s.state == active || s.state == replaying
-	midMessage := s.midMessage()
-	s.srv = nil
-	s.host.SetTimer(0)
-	if s.state == leaving || s.state == closed {
-		s.state = closed
-		return
-	}
-	s.state = closed
-	s.host.Note(session.EventServerLost, "connection closed")
-	if speak && !midMessage {
-		s.host.ToClient(wire.AppendErrorResponse(nil, wire.Fatal(wire.CodeConnectionFailure,
-			"the database connection was closed")))
-	}
-	s.host.CloseClient()
 }
 
 // abandon ends the session together with its database connection.
@@ -342,6 +306,10 @@ func (s *Session) fail(err *wire.Error) {
 		return
 	}
 	s.failure = wire.AppendErrorResponse(nil, err)
+	if s.held != nil {
+		s.held = nil
+		s.answerFailure(true)
+	}
 	s.host.ResumeClient()
 }
 
@@ -351,6 +319,14 @@ func (s *Session) fail(err *wire.Error) {
 func (s *Session) failRequest(p []byte, typ byte, total int) (int, bool) {
 	switch typ {
 	case 'Q', 'F':
+		if typ == 'Q' && s.lostTx && total <= holdBegin {
+			if len(p) < total {
+				return 0, false
+			}
+			if n, ok := s.failedQuery(p, total); ok {
+				return n, true
+			}
+		}
 		n := s.drop(p, total)
 		if s.body.left == 0 {
 			s.answerFailure(true)
@@ -359,6 +335,19 @@ func (s *Session) failRequest(p []byte, typ byte, total int) (int, bool) {
 		}
 		return n, true
 	case 'd', 'c', 'f', 'H':
+		return s.drop(p, total), true
+	case 'P':
+		if s.lostTx && total <= holdBegin {
+			if len(p) < total {
+				return 0, false
+			}
+			if !s.lostState && s.endsBlock(p, total) {
+				s.failure = nil // what it asks for has happened
+				return 0, false
+			}
+		}
+		s.answerFailure(false)
+		s.skipToSync = true
 		return s.drop(p, total), true
 	case 'S':
 		s.answerFailure(false)
@@ -373,9 +362,9 @@ func (s *Session) failRequest(p []byte, typ byte, total int) (int, bool) {
 
 func (s *Session) answerFailure(ready bool) {
 	msg := s.failure
-	s.failure = nil
+	s.failure, s.lostState = nil, false
 	if ready {
-		msg = append(msg, readyIdle...)
+		msg = append(msg, s.readyMessage()...)
 	}
 	s.host.ToClient(msg)
 	if ready && s.draining {
@@ -407,6 +396,10 @@ func (s *Session) replayed(failed bool) {
 		s.srv.inForce(s.settings)
 		s.release(true)
 		s.fail(cancelledError)
+		return
+	}
+	if !failed && s.lostTx {
+		s.failBlock()
 		return
 	}
 	if !failed {

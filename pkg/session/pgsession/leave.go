@@ -62,12 +62,16 @@ func (s *Session) Drain() {
 	switch {
 	case s.state == relaying:
 		s.terminate(drainError)
-	case s.Idle():
+	case s.atRest():
 		s.terminate(drainError)
 	default:
 		s.settle()
 	}
 }
+
+// atRest tells whether the client waits for nothing, and has sent nothing that is not
+// answered.
+func (s *Session) atRest() bool { return s.state == idle && s.body.left == 0 && !s.skipToSync }
 
 // End ends the session at once, telling the client why.
 func (s *Session) End(why *wire.Error) { s.terminate(why) }

@@ -61,6 +61,8 @@ const (
 	opProbe
 	// opReset is the proxy's own clean-up after a client.
 	opReset
+	// opFail puts the connection into a failed transaction block.
+	opFail
 )
 
 // entry is one owed reply.
@@ -76,6 +78,11 @@ type entry struct {
 	failed, told, begun bool
 	// resets: it sets the settings back if it succeeds.
 	resets bool
+	// done: the server has carried all of a Query out. again: it may be sent again,
+	// from Server.begin.
+	done, again bool
+	// control is what executing it does to the transaction.
+	control sqlscan.Effects
 	// forQuery: the proxy's own, for the sake of a simple query in the same batch.
 	forQuery bool
 	// pins are what the request pins for, and fresh those that it was the first

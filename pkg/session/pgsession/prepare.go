@@ -231,7 +231,7 @@ func (s *Session) parseLargeNamed(name string, tail int) *entry {
 	e.name = name
 	s.pinFor(e, session.PinLargeStatement)
 	if !taken {
-		st = internStatement(statementText{private: s.shared.unique()})
+		st = internStatement(statementText{private: s.shared.unique(), effects: unknownControl})
 		pr = s.prepare(e, st)
 		pr.only = true
 		e.stmt = st

@@ -137,6 +137,7 @@ func (s *Session) reply(p []byte, typ byte, total int, head *entry) int {
 		return s.strayReady(p[:total])
 	case typ == 'C' && (kind == entryQuery || kind == entryExecute):
 		srv.copyIn, srv.lostSyncs = false, 0
+		head.done = true
 		s.completed(p[headerSize:total], head)
 		ends = kind == entryExecute
 	case typ == 'T' && kind == entryQuery, typ == 't' && kind == entryDescribeStatement:
@@ -226,6 +227,7 @@ func (s *Session) succeeded(e *entry) {
 	}
 	if e.kind == entryExecute {
 		s.srv.executed++
+		s.srv.ran |= e.control
 		s.srv.releases = e.releases
 	}
 }
@@ -331,12 +333,18 @@ func (s *Session) serverReady(msg []byte, head *entry) int {
 		s.unpin(releasesOf(srv.releases) &^ srv.owed.pins())
 	}
 	srv.releases, srv.executed = 0, 0
+	srv.ran, srv.told = 0, false
+	if e.act == forward {
+		s.retries = 0
+	}
 	s.advance()
 	switch {
 	case e.op == opReplay:
 		s.replayed(e.failed)
 	case e.op == opReset:
 		s.cleaned(e.failed)
+	case e.op == opFail:
+		s.blockFailed()
 	case e.op == opProbe:
 		srv.stray = 0
 		s.settle()

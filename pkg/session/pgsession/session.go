@@ -79,6 +79,9 @@ type Session struct {
 	boundReleases sqlscan.Effects
 	// boundForgets is the name of the statement that it deallocates.
 	boundForgets string
+	// boundControl is what executing the unnamed portal does to the transaction, and
+	// portalControl the same for those with names.
+	boundControl, portalControl sqlscan.Effects
 	// sqlPrepared is what PREPARE in SQL has put off until an EXECUTE.
 	sqlPrepared sqlscan.Effects
 	// scanner is there while a long statement streams by.
@@ -114,6 +117,15 @@ type Session struct {
 	taking, cancelled bool
 
 	body body // of the client's message that is coming in
+	// lostTx: the client is in a transaction block that was lost with its connection.
+	lostTx bool
+	// lostState: the failure to be told is about more than that block.
+	lostState bool
+	// retries counts the connections that ended before they could serve the request
+	// at hand, and held is that request if the client will not send it again.
+	retries int
+	held    []byte
+
 	// failure answers the next request in place of the server.
 	failure []byte
 	// work is what was done since the connection was granted.
@@ -176,7 +188,7 @@ func (s *Session) Waiting() bool { return s.state == waiting }
 func (s *Session) Borrowed() bool { return s.srv != nil }
 
 // InTransaction tells whether the session is in a transaction block.
-func (s *Session) InTransaction() bool { return s.srv != nil && s.srv.tx != 'I' }
+func (s *Session) InTransaction() bool { return s.lostTx || s.srv != nil && s.srv.tx != 'I' }
 
 // Closed tells whether the session is over and holds nothing.
 func (s *Session) Closed() bool { return s.state == closed }
@@ -238,6 +250,10 @@ func (s *Session) bind(srv *Server) bool {
 			return false
 		}
 	}
+	if s.lostTx {
+		s.failBlock()
+		return false
+	}
 	s.ready()
 	return true
 }
@@ -257,6 +273,9 @@ func (s *Session) ready() {
 		return
 	}
 	s.report()
+	if s.held != nil {
+		s.sendHeld()
+	}
 }
 
 // report tells the client which parameters differ from what it was told.
