@@ -39,6 +39,7 @@ type follower struct {
 	giveUp     *time.Timer
 	retired    bool
 	figures    failovers
+	readers    readers
 }
 
 // failovers are the figures of the changes of the writer.
@@ -124,8 +125,9 @@ func (f *follower) successor(p *plan, retire bool) *follower {
 	f.retire()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	n := &follower{group: f.group, log: f.log, plan: p, at: f.at, lost: f.lost, lostAt: f.lostAt, figures: f.figures}
+	n := &follower{group: f.group, log: f.log, plan: p, at: f.at, lost: f.lost, lostAt: f.lostAt, figures: f.figures, readers: f.readers}
 	f.group.Update(p.options(f.at, nil), retire)
+	n.updateReaders(retire)
 	return n
 }
 
@@ -135,11 +137,16 @@ func (f *follower) update(p *plan, retire bool) {
 	defer f.mu.Unlock()
 	f.plan = p
 	f.group.Update(f.options(f.at), retire)
+	f.updateReaders(retire)
 }
 
 // options are those for connections to a member, with the lock held.
 func (f *follower) options(m failover.Member) proxy.TargetOptions {
-	return f.plan.options(m, func(why string) { f.watcher.Suspect(m.Address, why) })
+	w := f.watcher
+	if w == nil {
+		return f.plan.options(m, nil)
+	}
+	return f.plan.options(m, func(why string) { w.Suspect(m.Address, why) })
 }
 
 // changed follows a change of the topology.
@@ -149,6 +156,7 @@ func (f *follower) changed(_, now *failover.Topology) {
 	if f.retired {
 		return
 	}
+	defer f.followReaders(now)
 	m, there := now.WriterMember()
 	switch {
 	case there && now.Generation != f.generation:
@@ -167,6 +175,7 @@ func (f *follower) switchTo(m failover.Member, now *failover.Topology) {
 	f.generation, f.at = now.Generation, m
 	if stays {
 		f.group.Update(f.options(m), false)
+		f.updateReaders(false)
 		return
 	}
 	f.group.SwitchWriter(f.options(m))
@@ -266,12 +275,9 @@ func (f *follower) stopWaiting() {
 func (f *follower) status() (known *failover.Topology, at string, n failovers) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	n, known = f.figures, &failover.Topology{}
+	n = f.figures
 	if f.lost {
 		n.without += time.Since(f.lostAt)
 	}
-	if f.watcher != nil {
-		known = f.watcher.Topology()
-	}
-	return known, f.at.Address, n
+	return f.known(), f.at.Address, n
 }

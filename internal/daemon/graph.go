@@ -56,6 +56,8 @@ type targetGroup struct {
 type endpoint struct {
 	conf        config.Endpoint
 	target      *proxy.TargetGroup
+	of          *targetGroup
+	readers     *proxy.Readers // nil unless it is a read-only one
 	engine      config.Engine
 	certificate certificate
 	running     *proxy.Endpoint // nil before listen
@@ -93,7 +95,7 @@ func build(ctx context.Context, cfg *config.Config, opts Options, log *zap.Logge
 }
 
 func (g *graph) buildParts(ctx context.Context, cfg *config.Config) error {
-	groups := make(map[string]*proxy.TargetGroup)
+	groups := make(map[string]*targetGroup)
 	for _, conf := range cfg.TargetGroups {
 		p, err := g.newPlan(ctx, conf)
 		if err != nil {
@@ -103,8 +105,8 @@ func (g *graph) buildParts(ctx context.Context, cfg *config.Config) error {
 			return err
 		}
 		group := g.proxy.AddTargetGroup(p.options(p.first(), nil))
-		groups[conf.Name] = group
-		g.targets = append(g.targets, &targetGroup{p, group, newFollower(group, p, g.log)})
+		groups[conf.Name] = &targetGroup{p, group, newFollower(group, p, g.log)}
+		g.targets = append(g.targets, groups[conf.Name])
 	}
 	for _, conf := range cfg.Endpoints {
 		l, err := loadCertificate(conf.TLS)
@@ -112,7 +114,12 @@ func (g *graph) buildParts(ctx context.Context, cfg *config.Config) error {
 			return fmt.Errorf("endpoints[%s].%w", conf.Name, err)
 		}
 		group, _ := cfg.TargetGroup(conf.TargetGroup)
-		p := &endpoint{conf: conf, target: groups[conf.TargetGroup], engine: group.Engine}
+		of := groups[conf.TargetGroup]
+		p := &endpoint{conf: conf, of: of, target: of.group, engine: group.Engine}
+		if conf.Role == config.ReadOnly {
+			p.readers = of.follower.addReadOnly(g.proxy, conf)
+			p.target = p.readers.Lobby()
+		}
 		if group.Engine != config.PostgreSQL && g.rsaKey == nil {
 			if g.rsaKey, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
 				return fmt.Errorf("RSA key: %w", err)
@@ -135,7 +142,7 @@ func proxySettings(cfg *config.Config) proxy.Settings {
 func (g *graph) endpointOptions(p *endpoint) proxy.EndpointOptions {
 	my := mysqlUsers{g.users, p.engine}
 	return proxy.EndpointOptions{
-		Name: p.conf.Name, Target: p.target, Users: g.users, UnknownMethod: g.users.usualMethod, Barred: g.users.barred,
+		Name: p.conf.Name, Target: p.target, Readers: p.readers, Users: g.users, UnknownMethod: g.users.usualMethod, Barred: g.users.barred,
 		MySQL: proxy.MySQLEndpoint{
 			Users: my, UnknownMethod: my.usualMySQLMethod, AnyUser: my.anyUser, Key: g.rsaKey, MariaDB: p.engine == config.MariaDB,
 		},
@@ -159,8 +166,16 @@ func portOf(a net.Addr) uint16 {
 func (g *graph) rotated(user string) {
 	for _, t := range g.targets {
 		if conf, ok := g.config().TargetGroup(t.group.Name()); ok {
-			time.AfterFunc(conf.RetireAfterRotation, func() { t.group.RetireUser(user) })
+			time.AfterFunc(conf.RetireAfterRotation, func() { t.retireUser(user) })
 		}
+	}
+}
+
+// retireUser replaces the connections of a user, to the writer and to the readers.
+func (t *targetGroup) retireUser(user string) {
+	t.group.RetireUser(user)
+	for _, group := range t.follower.readerGroups() {
+		group.RetireUser(user)
 	}
 }
 

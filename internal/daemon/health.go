@@ -21,9 +21,11 @@ func adminFailover(t *targetGroup) admin.Failover {
 	}
 }
 
-// adminTargets are the members of a group. The connections are to one of them.
-func adminTargets(t proxy.TargetStats, f *follower) []admin.Target {
+// adminTargets are the members of a group. Connections for writing are to one of them,
+// those for reading to others.
+func adminTargets(f *follower, writer *proxy.TargetStats, stats map[*proxy.TargetGroup]*proxy.TargetStats) []admin.Target {
 	known, at, _ := f.status()
+	readers := f.readerGroups()
 	var list []admin.Target
 	used := false
 	for _, m := range known.Members {
@@ -38,33 +40,57 @@ func adminTargets(t proxy.TargetStats, f *follower) []admin.Target {
 		}
 		if m.Address == at {
 			used = true
-			serving(&one, t, known.Writer == at)
+			serving(&one, writer)
+			noteErrors(&one, writer, known.Writer == at)
+		}
+		if t := stats[readers[m.Address]]; t != nil {
+			serving(&one, t)
 		}
 		list = append(list, one)
 	}
 	if !used {
 		one := admin.Target{Name: at, Role: strings.ToLower(string(failover.RoleUnknown)), State: string(failover.StateRegistering)}
-		serving(&one, t, false)
+		serving(&one, writer)
 		list = append(list, one)
 	}
 	return list
 }
 
-// serving adds what the proxy knows of the member that its connections lead to.
-func serving(one *admin.Target, t proxy.TargetStats, writer bool) {
+// serving adds the figures of connections to a member.
+func serving(one *admin.Target, t *proxy.TargetStats) {
 	p := &t.Pool
-	one.Closed = make(map[string]uint64)
-	for _, r := range pool.CloseReasons() {
-		one.Closed[r.String()] = p.Closed[r]
+	if one.Closed == nil {
+		one.Closed, one.Pinned, one.SetupFailed = make(map[string]uint64), make(map[string]uint64), make(map[string]uint64)
 	}
-	one.Closed["lost"] = p.Lost
+	for _, r := range pool.CloseReasons() {
+		one.Closed[r.String()] += p.Closed[r]
+	}
+	one.Closed["lost"] += p.Lost
+	for reason, n := range t.Pinned {
+		one.Pinned[reason] += n
+	}
+	for reason, n := range t.Failed {
+		one.SetupFailed[reason] += n
+	}
 	all := uint64(p.Idle + p.Borrowed + p.Dedicated + p.Closing)
 	tls := min(t.OpenTLS, all)
-	one.Connections = admin.ByTLS{TLS: tls, Plain: all - tls}
-	one.Borrowed, one.Dedicated = uint64(p.Borrowed+p.Dedicated), uint64(p.Dedicated)
-	one.InTransaction, one.Pinned = t.InTransaction, t.Pinned
-	one.Requests, one.SetupSucceeded, one.SetupFailed = byTLS(t.Requests), t.Opened, t.Failed
-	one.Response = latency(t.Response)
+	one.Connections.TLS += tls
+	one.Connections.Plain += all - tls
+	one.Borrowed += uint64(p.Borrowed + p.Dedicated)
+	one.Dedicated += uint64(p.Dedicated)
+	one.InTransaction += t.InTransaction
+	requests := byTLS(t.Requests)
+	one.Requests.TLS += requests.TLS
+	one.Requests.Plain += requests.Plain
+	one.SetupSucceeded += t.Opened
+	response := latency(t.Response)
+	one.Response.Count += response.Count
+	one.Response.SumSeconds += response.SumSeconds
+}
+
+// noteErrors adds to the health of the member that the writer's connections lead to
+// what the proxy has met there.
+func noteErrors(one *admin.Target, t *proxy.TargetStats, writer bool) {
 	switch {
 	case !writer:
 	case t.LastError != nil && !t.NoWriter:

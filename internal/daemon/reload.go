@@ -161,6 +161,9 @@ func (g *graph) preparePoints(next *config.Config) (changes []func(), err error)
 		changes = append(changes, func() {
 			p.conf = conf
 			p.certificate.install(l)
+			if p.readers != nil {
+				p.of.follower.changeReadOnly(conf)
+			}
 			if p.running != nil {
 				p.running.Update(g.endpointOptions(p))
 			}

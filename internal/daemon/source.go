@@ -5,10 +5,12 @@ package daemon
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/rdsproxy/rdsproxy/pkg/admin"
 	"github.com/rdsproxy/rdsproxy/pkg/config"
+	"github.com/rdsproxy/rdsproxy/pkg/pool"
 	"github.com/rdsproxy/rdsproxy/pkg/proxy"
 )
 
@@ -53,6 +55,9 @@ func (g *graph) Ready() []admin.Check {
 		Name: "secrets", OK: broken < len(g.config().Auth), Detail: detail,
 	}, admin.Check{Name: "endpoints", OK: len(s.Endpoints) == len(g.points)})
 	for _, t := range s.Targets {
+		if !g.isWriters(t.Group) {
+			continue
+		}
 		c := admin.Check{Name: "target_group/" + t.Name, OK: true}
 		switch {
 		// Clients are better off waiting here than being sent away: the borrow queue is
@@ -67,6 +72,12 @@ func (g *graph) Ready() []admin.Check {
 	return checks
 }
 
+// isWriters tells whether a target group of the proxy is one of the configuration, and
+// not one of readers.
+func (g *graph) isWriters(group *proxy.TargetGroup) bool {
+	return slices.ContainsFunc(g.targets, func(t *targetGroup) bool { return t.group == group })
+}
+
 // Snapshot implements admin.Source.
 func (g *graph) Snapshot() admin.Snapshot {
 	s := g.proxy.Stats(loopsAnswerWithin)
@@ -75,13 +86,17 @@ func (g *graph) Snapshot() admin.Snapshot {
 		Reload: g.reloads.last(), SecretsFailing: g.users.failing(), SessionPanics: s.Panics,
 	}
 	for _, e := range s.Endpoints {
-		out.Endpoints = append(out.Endpoints, adminEndpoint(e))
+		out.Endpoints = append(out.Endpoints, adminEndpoint(e, g.roleOf(e.Name)))
 	}
 	broken, detail := g.users.trouble()
+	stats := make(map[*proxy.TargetGroup]*proxy.TargetStats, len(s.Targets))
+	for i := range s.Targets {
+		stats[s.Targets[i].Group] = &s.Targets[i]
+	}
 	g.changing.Lock()
 	defer g.changing.Unlock()
-	for i, t := range s.Targets {
-		group := adminTargetGroup(t, g.targets[i])
+	for _, t := range g.targets {
+		group := adminTargetGroup(t, stats)
 		for j := range group.Targets {
 			tellOfSecrets(&group.Targets[j], broken == len(g.config().Auth), detail)
 		}
@@ -104,11 +119,21 @@ func histogram(h proxy.Histogram) admin.Histogram {
 	return out
 }
 
-func adminEndpoint(e proxy.EndpointStats) admin.Endpoint {
+// roleOf is that of an endpoint, which does not change.
+func (g *graph) roleOf(endpoint string) config.Role {
+	for _, p := range g.points {
+		if p.conf.Name == endpoint {
+			return p.conf.Role
+		}
+	}
+	return config.ReadWrite
+}
+
+func adminEndpoint(e proxy.EndpointStats, role config.Role) admin.Endpoint {
 	open := byTLS(e.Open)
 	open.Plain += e.Unauthenticated // whether they will use TLS is not known yet
 	return admin.Endpoint{
-		Name: e.Name, Listen: e.Listen, TargetGroup: e.TargetGroup, Role: string(config.ReadWrite),
+		Name: e.Name, Listen: e.Listen, TargetGroup: e.TargetGroup, Role: string(role),
 		ClientConnections: open, Unauthenticated: e.Unauthenticated, Waiting: e.Waiting,
 		Received: e.Received, SetupSucceeded: e.Succeeded, SetupFailed: e.Failed, Closed: e.Closed,
 		Interrupted: e.Interrupted, BorrowLatency: histogram(e.Borrow), BorrowTimeouts: e.BorrowTimeouts,
@@ -118,25 +143,48 @@ func adminEndpoint(e proxy.EndpointStats) admin.Endpoint {
 	}
 }
 
-func adminTargetGroup(t proxy.TargetStats, of *targetGroup) admin.TargetGroup {
-	p := &t.Pool
+func adminTargetGroup(of *targetGroup, stats map[*proxy.TargetGroup]*proxy.TargetStats) admin.TargetGroup {
+	writer := stats[of.group]
 	out := admin.TargetGroup{
-		Name: t.Name, Engine: string(of.plan.conf.Engine), MaxConnections: uint64(t.MaxConnections),
-		MaxConnectionsAllowed: uint64(p.Budget),
-		Borrows:               p.Borrows, Waited: p.Waited, Replayed: p.Replays, Moved: p.Moves,
-		Pins: t.Pins, Unpins: t.Unpins,
+		Name: writer.Name, Engine: string(of.plan.conf.Engine), MaxConnections: uint64(writer.MaxConnections),
+		MaxConnectionsAllowed: uint64(writer.Pool.Budget),
+		Pins:                  make(map[string]uint64),
+		Failover:              adminFailover(of), Targets: adminTargets(of.follower, writer, stats),
 	}
-	out.Failover, out.Targets = adminFailover(of), adminTargets(t, of.follower)
-	for _, q := range p.Pools {
-		e := ""
-		if q.DialError != nil {
-			e = q.DialError.Error()
+	pools := make(map[pool.Key]int)
+	for _, group := range of.follower.allGroups() {
+		t := stats[group]
+		if t == nil {
+			continue // it has only just been made
 		}
-		out.Pools = append(out.Pools, admin.Pool{
-			User: q.User, Database: q.Database, Idle: uint64(q.Idle), Borrowed: uint64(q.Borrowed),
-			Dedicated: uint64(q.Dedicated), Opening: uint64(q.Dialing), Closing: uint64(q.Closing),
-			Waiting: uint64(q.Waiting), Error: e,
-		})
+		p := &t.Pool
+		out.Borrows, out.Waited = out.Borrows+p.Borrows, out.Waited+p.Waited
+		out.Replayed, out.Moved, out.Unpins = out.Replayed+p.Replays, out.Moved+p.Moves, out.Unpins+t.Unpins
+		for reason, n := range t.Pins {
+			out.Pins[reason] += n
+		}
+		for _, q := range p.Pools {
+			i, there := pools[q.Key]
+			if !there {
+				i = len(out.Pools)
+				pools[q.Key] = i
+				out.Pools = append(out.Pools, admin.Pool{User: q.User, Database: q.Database})
+			}
+			addPool(&out.Pools[i], &q)
+		}
 	}
 	return out
+}
+
+// addPool adds the connections of a pool at one server.
+func addPool(to *admin.Pool, q *pool.PoolStats) {
+	to.Idle += uint64(q.Idle)
+	to.Borrowed += uint64(q.Borrowed)
+	to.Dedicated += uint64(q.Dedicated)
+	to.Opening += uint64(q.Dialing)
+	to.Closing += uint64(q.Closing)
+	to.Waiting += uint64(q.Waiting)
+	if q.DialError != nil && to.Error == "" {
+		to.Error = q.DialError.Error()
+	}
 }

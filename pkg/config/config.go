@@ -73,9 +73,15 @@ type Endpoint struct {
 	// TargetGroup is the Name of one of Config.TargetGroups.
 	TargetGroup string `config:"target_group"`
 	// Role says which targets serve this endpoint.
-	Role Role        `config:"role"`
-	TLS  EndpointTLS `config:"tls"`
-	TCP  TCP         `config:"tcp"`
+	Role Role `config:"role"`
+	// Members, when not empty, are the only readers that serve it; ReadOnly only.
+	Members []Address `config:"members"`
+	// MaxReplicaLag is how far behind the writer a reader may be; 0 is no limit. ReadOnly only.
+	MaxReplicaLag time.Duration `config:"max_replica_lag"`
+	// ReaderFallback is who serves the endpoint while there is no reader. ReadOnly only.
+	ReaderFallback ReaderFallback `config:"reader_fallback"`
+	TLS            EndpointTLS    `config:"tls"`
+	TCP            TCP            `config:"tcp"`
 }
 
 // EndpointTLS is the proxy's own certificate towards clients.
@@ -216,6 +222,15 @@ type Role string
 const (
 	ReadWrite Role = "read_write"
 	ReadOnly  Role = "read_only"
+)
+
+// ReaderFallback is who serves a read-only endpoint while there is no reader.
+type ReaderFallback string
+
+// Values of ReaderFallback.
+const (
+	FallbackNone   ReaderFallback = "none"
+	FallbackWriter ReaderFallback = "writer"
 )
 
 // Engine of a database.

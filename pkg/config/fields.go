@@ -54,7 +54,19 @@ var fields = []field{
 	},
 	{
 		path: "endpoints[].role", def: "read_write", allow: "read_write|read_only", reload: Restart,
-		help: "read_write follows the writer. read_only is not supported yet.",
+		help: "read_write follows the writer; read_only is served by readers.",
+	},
+	{
+		path: "endpoints[].members", reload: Live,
+		help: "The only readers that serve a read_only endpoint, host:port each as in the target group; by default all.",
+	},
+	{
+		path: "endpoints[].max_replica_lag", def: "0s", allow: "0s..24h", reload: Live,
+		help: "How far behind the writer a reader may be that serves a read_only endpoint; 0s is no limit. With a limit, a reader whose lag is not known serves nobody.",
+	},
+	{
+		path: "endpoints[].reader_fallback", def: "none", allow: "none|writer", reload: Live,
+		help: "Who serves a read_only endpoint while there is no reader: nobody, or the writer.",
 	},
 	{
 		path: "endpoints[].tls", reload: NewConnections,

@@ -90,3 +90,31 @@ func (c *collector) instancePattern(path string, g TargetGroup) {
 		c.add(path+".instance_pattern", quote(p)+" is no host name with one question mark", "write it like ?.abc123.eu-central-1.rds.amazonaws.com")
 	}
 }
+
+// readers checks which readers serve an endpoint.
+func (c *collector) readers(path string, e Endpoint, cfg *Config) {
+	if e.Role != ReadOnly {
+		for _, given := range []struct {
+			name string
+			is   bool
+		}{
+			{"members", len(e.Members) > 0},
+			{"max_replica_lag", e.MaxReplicaLag != 0},
+			{"reader_fallback", e.ReaderFallback != FallbackNone},
+		} {
+			if given.is {
+				c.add(path+"."+given.name, "is for endpoints with role read_only", "remove it, or set role to read_only")
+			}
+		}
+		return
+	}
+	g, ok := cfg.TargetGroup(e.TargetGroup)
+	if !ok || g.Discovery != DiscoverNone {
+		return // readers are found later
+	}
+	for i, m := range e.Members {
+		if !slices.Contains(g.Members, m) {
+			c.add(fmt.Sprintf("%s.members[%d]", path, i), quote(m.String())+" is not a member of the target group", "add it there, or remove it here")
+		}
+	}
+}

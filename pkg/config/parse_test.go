@@ -41,7 +41,7 @@ func defaultTCP() config.TCP {
 func minimalConfig() *config.Config {
 	return &config.Config{
 		Endpoints: []config.Endpoint{{
-			Name: "default", Listen: "127.0.0.1:6432", TargetGroup: "default", Role: config.ReadWrite,
+			Name: "default", Listen: "127.0.0.1:6432", TargetGroup: "default", Role: config.ReadWrite, ReaderFallback: config.FallbackNone,
 			TLS: config.EndpointTLS{MinVersion: "1.2"}, TCP: defaultTCP(),
 		}},
 		TargetGroups: []config.TargetGroup{{
@@ -120,6 +120,19 @@ auth: [{user: App, secret: app.json}]`,
 				g := &c.TargetGroups[0]
 				g.Writer, g.Discovery, g.ProbeDatabase = config.Address{}, config.DiscoverNone, "app"
 				g.Members = []config.Address{{Host: "10.0.0.1", Port: 5433}, {Host: "db2.internal", Port: 5432}}
+			},
+		},
+		{
+			"a read-only endpoint over one reader", `
+endpoints: [{role: read_only, members: [db2], max_replica_lag: 5s, reader_fallback: writer}]
+target_groups: [{members: [db1, db2]}]
+auth: [{user: App, secret: app.json}]`,
+			func(c *config.Config) {
+				e, g := &c.Endpoints[0], &c.TargetGroups[0]
+				e.Role, e.MaxReplicaLag, e.ReaderFallback = config.ReadOnly, 5*time.Second, config.FallbackWriter
+				e.Members = []config.Address{{Host: "db2", Port: 5432}}
+				g.Writer, g.Discovery = config.Address{}, config.DiscoverNone
+				g.Members = []config.Address{{Host: "db1", Port: 5432}, {Host: "db2", Port: 5432}}
 			},
 		},
 		{

@@ -53,9 +53,7 @@ func (c *collector) endpoints(cfg *Config) {
 		}
 		listens[e.Listen] = true
 		c.endpointGroup(path+".target_group", e.TargetGroup, cfg)
-		if e.Role == ReadOnly {
-			c.add(path+".role", "read_only is not supported yet", "use read_write")
-		}
+		c.readers(path, e, cfg)
 		c.endpointTLS(path+".tls", e.TLS, cfg)
 		c.names(path+".names", e, cfg)
 	}

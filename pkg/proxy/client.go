@@ -24,6 +24,7 @@ const flushLimit = 5 * time.Second
 type client struct {
 	worker   *worker
 	endpoint *Endpoint
+	readers  *Readers // nil at a read-write endpoint
 	target   *TargetGroup
 	pool     *pool.Pool
 	conn     *netloop.Conn // nil once closed
@@ -35,6 +36,8 @@ type client struct {
 	timer    netloop.Timer
 
 	lastActive time.Duration
+	// lastRead is when it last had a connection of a reader; 0: never.
+	lastRead time.Duration
 	// pid and secret are the client's cancel key, which does not change.
 	pid    uint32
 	secret []byte
@@ -184,6 +187,7 @@ func (c *client) Closed(*netloop.Conn, error) {
 	c.counts().open[c.tls]--
 	c.counts().closed[c.closing]++
 	c.settleLoss(cutOff)
+	c.leaveReader()
 	c.unpinned()
 	c.gone()
 	c.do(c.session.ClientGone)
@@ -213,6 +217,9 @@ func (c *client) ToServer(p []byte) { c.db.conn.Write(p) }
 func (c *client) borrow(settings any) server {
 	w := c.worker
 	c.waiter.Settings = settings
+	if c.readers != nil {
+		c.aim()
+	}
 	for {
 		pc, acts := c.target.group.Borrow(c.pool, &c.waiter, w.now(), w.buffer())
 		w.carryOut(c.target, acts)
@@ -325,6 +332,7 @@ func (c *client) Release(reuse bool) {
 	db := c.db
 	c.resumeServer()
 	c.db = nil
+	c.hasRead()
 	db.borrower = nil
 	c.resumeRead(pausedByServer)
 	c.worker.release(db, reuse)

@@ -107,15 +107,7 @@ func IsNoCredentials(err error) bool {
 
 // RetireUser replaces the connections of a user, as they become free.
 func (t *TargetGroup) RetireUser(user string) {
-	t.mu.Lock()
-	var keys []pool.Key
-	for k := range t.shared {
-		if k.User == user {
-			keys = append(keys, k)
-		}
-	}
-	t.mu.Unlock()
-	for _, k := range keys {
+	for _, k := range t.family.keysOf(user) {
 		t.carryOutAll(t.group.RetirePool(t.group.Pool(k), t.proxy.now(), nil))
 	}
 }

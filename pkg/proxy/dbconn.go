@@ -115,10 +115,8 @@ func (d *dbConn) Closed(_ *netloop.Conn, err error) {
 		w.closed(d)
 	case c != nil:
 		c.db, d.borrower = nil, nil
+		c.hasRead()
 		c.do(c.session.ServerGone)
-		if !c.crashed && !c.session.Closed() {
-			c.closing = 0
-		}
 		w.release(d, false)
 	case d.heir != nil:
 		d.handOver()

@@ -30,7 +30,9 @@ type KeepAlive struct {
 type EndpointOptions struct {
 	Name   string
 	Target *TargetGroup
-	Users  pglogin.UserLookup
+	// Readers serve a read-only endpoint; Target is their lobby then. Otherwise nil.
+	Readers *Readers
+	Users   pglogin.UserLookup
 	// UnknownMethod is the method that unknown users are asked for: that of most
 	// known ones, so that they cannot be told apart.
 	UnknownMethod func() auth.Method

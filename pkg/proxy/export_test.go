@@ -17,9 +17,9 @@ func (p *Proxy) Block(loop int, c <-chan struct{}) { p.workers[loop].loop.Post(f
 
 // SharedSets is how many users and databases the target group remembers.
 func (t *TargetGroup) SharedSets() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return len(t.shared)
+	t.family.mu.Lock()
+	defer t.family.mu.Unlock()
+	return len(t.family.shared)
 }
 
 // Running tells whether the event loops take anything on.

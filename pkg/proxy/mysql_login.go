@@ -113,7 +113,7 @@ func (v *myVisitor) client(a *arrival, w *worker, o *EndpointOptions, s *Setting
 	key := classKey(v.User, v.Capabilities)
 	c := &myClient{
 		client: client{
-			worker: w, endpoint: e, target: target, pool: target.group.Pool(key), shared: target.sharedFor(key), pid: v.id,
+			worker: w, endpoint: e, readers: o.Readers, target: target, pool: target.group.Pool(key), shared: target.sharedFor(key), pid: v.id,
 		},
 		user: v.User, caps: v.Capabilities,
 	}

@@ -106,7 +106,7 @@ func (v pgVisitor) client(a *arrival, w *worker, o *EndpointOptions, s *Settings
 	p := e.proxy
 	key := pool.Key{User: v.User, Database: v.Database}
 	c := &pgClient{client: client{
-		worker: w, endpoint: e, target: target, pool: target.group.Pool(key), shared: target.sharedFor(key),
+		worker: w, endpoint: e, readers: o.Readers, target: target, pool: target.group.Pool(key), shared: target.sharedFor(key),
 		pid: p.cancels.reserve(), secret: newSecret(v.ProtocolMinor),
 	}}
 	c.session, c.driver = &c.machine, c

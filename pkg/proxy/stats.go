@@ -40,7 +40,7 @@ type EndpointStats struct {
 // TargetStats are the figures of one target group.
 type TargetStats struct {
 	Name           string
-	Address        string
+	Group          *TargetGroup
 	MaxConnections int // 0 while unknown
 	Available      bool
 	LastError      error
@@ -170,7 +170,7 @@ func (e *Endpoint) stats(n *endpointCounts) EndpointStats {
 
 func (t *TargetGroup) stats(n *targetCounts) TargetStats {
 	s := TargetStats{
-		Name: t.name, Pool: t.group.Stats(), OpenTLS: uint64(max(0, t.openTLS.Load())),
+		Name: t.name, Group: t, Pool: t.group.Stats(), OpenTLS: uint64(max(0, t.openTLS.Load())),
 		Requests: [2]uint64{t.requests[0].Load(), t.requests[1].Load()}, Opened: t.opened.Load(),
 		Failed: t.failed.snapshot(), Unpins: n.unpins, InTransaction: n.inTransaction,
 		Pins: make(map[string]uint64, session.PinReasons), Pinned: make(map[string]uint64, session.PinReasons),

@@ -18,7 +18,7 @@ func (t *TargetGroup) sever() {
 	t.setLimits()
 	t.retire()
 	t.proxy.forEachClient(func(c *client) {
-		if c.target == t && c.db != nil && c.db.outdated() {
+		if c.db != nil && c.db.target == t && c.db.outdated() {
 			c.db.breakOff()
 		}
 	})

@@ -9,12 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
-	"weak"
 
 	"go.uber.org/zap"
 
@@ -79,11 +77,12 @@ type TargetGroup struct {
 	limits  sync.Mutex
 	stopped bool
 
+	// family has what sessions share; target groups of readers have one together.
+	family *family
+	// readers counts the clients of read-only endpoints that are served here.
+	readers atomic.Int64
+
 	mu sync.Mutex
-	// shared has what sessions of one user and database share for as long as
-	// there is a session or a connection: a client may name any number of
-	// databases.
-	shared map[pool.Key]weak.Pointer[poolShared]
 	// facts is what the database said of itself; nil until it was reached. fresh:
 	// it has not been unreachable or replaced since.
 	facts *facts
@@ -118,7 +117,7 @@ func newTargetGroup(p *Proxy, o TargetOptions, index int) *TargetGroup {
 	t := &TargetGroup{
 		proxy: p, name: o.Name, index: index, log: p.log.With(zap.String("target_group", o.Name)),
 		failed: newReasonCounts(failedNoCredentials, failedRefused, failedTimeout, failedUnreachable),
-		shared: make(map[pool.Key]weak.Pointer[poolShared]),
+		family: newFamily(),
 		logins: make(map[string]loginState),
 		turns:  make(chan struct{}, dialsAtOnce),
 	}
@@ -197,44 +196,10 @@ func (t *TargetGroup) Update(o TargetOptions, retire bool) {
 // retire replaces all connections, as they become free.
 func (t *TargetGroup) retire() {
 	t.doubtFacts()
-	for _, sh := range t.allShared() {
+	for _, sh := range t.family.all() {
 		sh.Retire()
 	}
 	t.carryOutAll(t.group.Retire(t.proxy.now(), nil))
-}
-
-// sharedFor gives what the sessions of one user and database share.
-func (t *TargetGroup) sharedFor(k pool.Key) *poolShared {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if sh := t.shared[k].Value(); sh != nil {
-		return sh
-	}
-	sh := &poolShared{t.engine.newShared(t.opts.Load())}
-	t.shared[k] = weak.Make(sh)
-	runtime.AddCleanup(sh, t.forgetShared, k)
-	return sh
-}
-
-// forgetShared follows the end of the last session and connection.
-func (t *TargetGroup) forgetShared(k pool.Key) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.shared[k].Value() == nil {
-		delete(t.shared, k)
-	}
-}
-
-func (t *TargetGroup) allShared() []*poolShared {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	var list []*poolShared
-	for _, p := range t.shared {
-		if sh := p.Value(); sh != nil {
-			list = append(list, sh)
-		}
-	}
-	return list
 }
 
 // carryOut does one thing that the pool asks for. here is the worker whose loop
