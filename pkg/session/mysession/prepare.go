@@ -196,7 +196,7 @@ func (s *Session) ensurePrepared(st *statement) *prepared {
 	}
 	if to := s.shared.settingsForPreparing(s.settings, st.space, srv.base); to != srv.applied {
 		if srv.askVariables { // or they cannot be put back
-			s.ahead(forVariables, variablesSQL(srv.base))
+			s.ahead(forVariables, s.srv.variablesSQL())
 			return nil
 		}
 		s.preparing = true

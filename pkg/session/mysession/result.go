@@ -3,8 +3,6 @@
 package mysession
 
 import (
-	"strings"
-
 	wire "github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
 )
 
@@ -213,11 +211,10 @@ func (s *Session) serverOwnRow(p []byte) int {
 	}
 	x.rows.Seq++
 	row := wire.ReadTextRow(payload)
-	if value, ok := row.Next(); ok {
+	if x.why == forVariables {
+		x.learned, x.valueSet = s.srv.learnVariables(row)
+	} else if value, ok := row.Next(); ok {
 		x.value, x.valueSet = number(value)
-		if second, ok := row.Next(); ok && x.why == forVariables && len(x.learned) < len(unreliable) {
-			x.learned = append(x.learned, Setting{strings.ToLower(string(value)), string(second)})
-		}
 	}
 	return len(msg)
 }

@@ -3,6 +3,7 @@
 package mysession
 
 import (
+	"iter"
 	"slices"
 
 	wire "github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
@@ -27,40 +28,72 @@ func oneOfFlags(name string) bool {
 	return ok
 }
 
-// variablesSQL asks for those of them that the server has.
-func variablesSQL(base map[string]string) []byte {
-	sql := []byte("SHOW SESSION VARIABLES WHERE Variable_name IN (")
-	comma := false
-	for _, name := range unreliable {
-		if _, ok := base[name]; !ok {
-			continue
+// unreliableHere are those of them that the server has. Only MariaDB has bits that
+// go by each other's names.
+func (srv *Server) unreliableHere() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, name := range unreliable {
+			if _, ok := srv.base[name]; ok && (srv.mariaDB || !isFlag(name)) && !yield(name) {
+				return
+			}
 		}
-		if comma {
-			sql = append(sql, ',')
+	}
+}
+
+// isFlag tells those that are one bit from those that are texts.
+func isFlag(name string) bool { return name != "character_set_connection" && name != "collation_connection" }
+
+// variablesSQL asks for them. It is a SELECT with a limit of its own because SHOW
+// obeys sql_select_limit, and texts come as they are, whatever
+// character_set_results is.
+func (srv *Server) variablesSQL() []byte {
+	sql := []byte("SELECT ")
+	for name := range srv.unreliableHere() {
+		if isFlag(name) {
+			sql = append(append(sql, "@@"...), name...)
+		} else {
+			sql = append(append(append(sql, "CAST(@@"...), name...), " AS BINARY)"...)
 		}
-		comma = true
-		sql = wire.AppendLiteral(sql, name)
+		sql = append(sql, ',')
 	}
-	if !comma {
-		sql = append(sql, "''"...)
+	return append(sql, "1 LIMIT 1"...)
+}
+
+// learnVariables reads the row that it gives.
+func (srv *Server) learnVariables(row wire.TextRow) (learned []Setting, ok bool) {
+	for name := range srv.unreliableHere() {
+		text, ok := row.Next()
+		if !ok || text == nil {
+			return nil, false
+		}
+		value := string(text)
+		if isFlag(name) {
+			value = "OFF"
+			if string(text) != "0" {
+				value = "ON"
+			}
+		}
+		learned = append(learned, Setting{name, value})
 	}
-	return append(sql, ')')
+	return learned, true
 }
 
 // gotVariables takes the answer for what is in force.
 func (s *Session) gotVariables(x *exchange) {
 	srv := s.srv
+	if x.failed && x.code == wire.CodeQueryInterrupted {
+		s.settle() // it is asked again; somebody has killed a query of the client's, and was late
+		return
+	}
 	srv.askVariables = false
-	if x.failed {
+	if x.failed || !x.valueSet {
 		srv.doubt = true
 		s.terminate(lostError) // nobody knows what it has set
 		return
 	}
 	vars := srv.applied.variables()
 	for _, v := range x.learned {
-		if _, ok := srv.base[v.Name]; ok {
-			vars = with(vars, v.Name, v.Value, srv.base)
-		}
+		vars = with(vars, v.Name, v.Value, srv.base)
 	}
 	srv.applied = s.shared.settingsOf(srv.applied.Schema(), vars)
 	s.settings = srv.applied

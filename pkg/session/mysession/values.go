@@ -93,7 +93,7 @@ func (s *Session) askBeforeRelease() bool {
 	case srv.idChanged:
 		s.askLastID()
 	case srv.askVariables:
-		s.own(forVariables, shapeResult, wire.AppendQuery(srv.scratch[:0], srv.caps, variablesSQL(srv.base)))
+		s.own(forVariables, shapeResult, wire.AppendQuery(srv.scratch[:0], srv.caps, srv.variablesSQL()))
 	default:
 		return false
 	}
