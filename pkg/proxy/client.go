@@ -245,7 +245,15 @@ func (c *client) borrow(settings any) server {
 func (c *client) take(db *dbConn) {
 	c.db = db
 	db.borrower = c
-	c.closing = 0 // it has outlived the connection before
+	c.outlived()
+}
+
+// outlived notes that the client has not been closed though its database connection
+// has ended.
+func (c *client) outlived() {
+	if c.closing == ClosedServerLost {
+		c.closing = ClosedByClient
+	}
 }
 
 // granted hands the client the connection that it waited for. The connection

@@ -117,6 +117,9 @@ func (d *dbConn) Closed(_ *netloop.Conn, err error) {
 		c.db, d.borrower = nil, nil
 		c.hasRead()
 		c.do(c.session.ServerGone)
+		if !c.crashed && !c.session.Closed() {
+			c.outlived()
+		}
 		w.release(d, false)
 	case d.heir != nil:
 		d.handOver()
