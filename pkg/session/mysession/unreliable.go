@@ -41,7 +41,9 @@ func (srv *Server) unreliableHere() iter.Seq[string] {
 }
 
 // isFlag tells those that are one bit from those that are texts.
-func isFlag(name string) bool { return name != "character_set_connection" && name != "collation_connection" }
+func isFlag(name string) bool {
+	return name != "character_set_connection" && name != "collation_connection"
+}
 
 // variablesSQL asks for them. It is a SELECT with a limit of its own because SHOW
 // obeys sql_select_limit, and texts come as they are, whatever
