@@ -42,11 +42,12 @@ type MySQLOptions struct {
 	// ConnectTimeout bounds a whole Dial, from the name lookup to the end of the
 	// init query, and likewise Kill and Facts. 0: only the context does.
 	ConnectTimeout time.Duration
-	// Setup is the statement that each new connection begins with; "" is none.
-	Setup string
-	// InitQuery is run after it: any number of statements, which may return rows
-	// that nobody sees. They must leave no transaction open.
+	// InitQuery is what each new connection begins with: any number of statements,
+	// which may return rows that nobody sees. They must leave no transaction open.
 	InitQuery string
+	// Setup is the statement that is run after it and after the variables were
+	// asked for; "" is none.
+	Setup string
 	// Variables are the names of the session variables that make
 	// MySQLEstablished.Base, in lower case. Those that the server has not got are
 	// left out there.
@@ -106,8 +107,8 @@ type MySQLEstablished struct {
 	// Status is that of the last reply.
 	Status mywire.Status
 	// Schema and Base are the default schema and the values of
-	// MySQLOptions.Variables after the set-up, as SHOW VARIABLES and the session
-	// trackers spell them.
+	// MySQLOptions.Variables after the init query and before the set-up, as SHOW
+	// VARIABLES and the session trackers spell them.
 	Schema string
 	Base   map[string]string
 }

@@ -13,11 +13,6 @@ import (
 // setUp makes a connection that is logged in what it is to be.
 func (d *MySQLDialer) setUp(ctx context.Context, s *mysqlSession) (e *MySQLEstablished, err error) {
 	defer bound(ctx, s.wrapped)(&err)
-	if d.o.Setup != "" {
-		if s.status, err = s.query(s.caps, d.o.Setup, nil); err != nil {
-			return nil, err
-		}
-	}
 	if err := s.runInit(d.o.InitQuery); err != nil {
 		return nil, err
 	}
@@ -29,6 +24,12 @@ func (d *MySQLDialer) setUp(ctx context.Context, s *mysqlSession) (e *MySQLEstab
 	}
 	if e.Base, err = s.variables("SESSION", d.o.Variables); err != nil {
 		return nil, err
+	}
+	if d.o.Setup != "" {
+		// Last, so that Base has what clients would find without it.
+		if s.status, err = s.query(s.caps, d.o.Setup, nil); err != nil {
+			return nil, err
+		}
 	}
 	e.Status = s.status
 	switch {

@@ -157,6 +157,8 @@ func (m *machine) systemToken(t token, end int) token {
 		m.add(EffectLastInsertID)
 	case idDiagnostics:
 		m.add(EffectDiagnostics)
+	case idTrack:
+		m.add(EffectReadTrack)
 	case idThreadID:
 		m.add(EffectConnectionID)
 		m.addCall(Call{CallThreadID, s.start, end, s.item}, true)

@@ -227,6 +227,8 @@ func (m *machine) bodyToken(t token) {
 		m.writes = m.writes || prev == kwFor
 	case kwCalcFoundRows:
 		m.add(EffectCalcFoundRows)
+	case idVariables:
+		m.add(EffectReadTrack)
 	case kwValue:
 		if (prev == kwNext || prev == kwPrevious) && m.mode&ModeMariaDB != 0 {
 			m.add(EffectSequence)

@@ -27,9 +27,15 @@ const (
 	EffectNextTransaction
 	// EffectRole is SET ROLE.
 	EffectRole
-	// EffectTrack is a SET of one of the session_track variables. EffectSet is
-	// reported as well.
+	// EffectTrack is a SET of one of the session_track variables, but for that of
+	// GTIDs. EffectSet is reported as well.
 	EffectTrack
+	// EffectReadTrack is a use of their values: @@session_track_schema, SHOW
+	// VARIABLES, the tables that list variables.
+	EffectReadTrack
+	// EffectSetStatement is MariaDB's SET STATEMENT, which sets variables for as
+	// long as one statement runs.
+	EffectSetStatement
 	// EffectLock is GET_LOCK().
 	EffectLock
 	// EffectUnlock is RELEASE_LOCK() or RELEASE_ALL_LOCKS().
@@ -147,6 +153,7 @@ func (e Effects) Cleared() Effects {
 // effectNames are stable: operators see them as reasons of pins.
 var effectNames = [...]string{
 	"user_variable", "read_user_variable", "set", "set_global", "next_transaction", "role", "session_track",
+	"read_session_track", "set_statement",
 	"lock", "unlock", "service_lock", "table_lock", "global_lock", "instance_lock", "temp", "drop_temp",
 	"prepare", "execute", "deallocate", "execute_immediate", "handler", "xa", "calc_found_rows", "found_rows",
 	"row_count", "last_insert_id", "set_last_insert_id", "connection_id", "diagnostics", "local_infile", "kill",

@@ -135,7 +135,7 @@ func (s *Scanner) Result() Result {
 		return r
 	}
 	const reads = EffectReadUserVariable | EffectFoundRows | EffectRowCount | EffectLastInsertID |
-		EffectConnectionID | EffectDiagnostics | EffectExecutableComment
+		EffectConnectionID | EffectDiagnostics | EffectExecutableComment | EffectReadTrack
 	r.ReadOnly = m.statements > 0 && !m.writes && r.Effects&^reads == 0
 	r.Calls, r.NumCalls, r.CannotReplace = m.calls, m.numCalls, m.cannotReplace
 	r.Kill = m.kill

@@ -48,6 +48,7 @@ func (m *machine) assignment(t token) {
 		if m.mode&ModeMariaDB == 0 {
 			m.giveUp()
 		}
+		m.add(EffectSetStatement)
 		m.phase = phaseSetStatement
 	case kwResource:
 		m.giveUp()

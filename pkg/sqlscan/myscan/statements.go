@@ -28,8 +28,13 @@ func (m *machine) prefixToken(t token) {
 			return
 		}
 	case phaseShow:
-		if t == kwWarnings || t == kwErrors || t == kwCount {
+		switch t {
+		case kwSession, kwLocal:
+			return
+		case kwWarnings, kwErrors, kwCount:
 			m.add(EffectDiagnostics)
+		case kwVariables:
+			m.add(EffectReadTrack)
 		}
 	case phaseLoad:
 		if t == kwLocal {

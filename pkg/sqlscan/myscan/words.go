@@ -90,6 +90,7 @@ const (
 	kwTrigger
 	kwUnion
 	kwValue
+	kwVariables
 	kwView
 	kwWarnings
 	kwWhere
@@ -143,6 +144,7 @@ const (
 	// Names, which mean the same when quoted, from here on.
 	idSafeCharset
 	idTrack
+	idVariables // a table of the values of variables
 	idLexical   // a system variable that changes how texts are read
 	idIsolation // one that without a scope is set for the next transaction only
 	idIdentity
@@ -244,6 +246,7 @@ var words = []struct {
 	{"trigger", kwTrigger},
 	{"union", kwUnion},
 	{"value", kwValue},
+	{"variables", kwVariables},
 	{"view", kwView},
 	{"warnings", kwWarnings},
 	{"where", kwWhere},
@@ -315,12 +318,14 @@ var words = []struct {
 	{"utf8", idSafeCharset},
 	{"utf8mb3", idSafeCharset},
 	{"utf8mb4", idSafeCharset},
-	{"session_track_gtids", idTrack},
 	{"session_track_schema", idTrack},
 	{"session_track_state_change", idTrack},
 	{"session_track_system_variables", idTrack},
 	{"session_track_transaction_info", idTrack},
 	{"session_track_user_variables", idTrack},
+	{"session_variables", idVariables},
+	{"system_variables", idVariables},
+	{"variables_by_thread", idVariables},
 	{"sql_mode", idLexical},
 	{"character_set_client", idLexical},
 	{"transaction_isolation", idIsolation},
