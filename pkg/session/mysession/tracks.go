@@ -172,7 +172,7 @@ func (t *tracked) conclude() {
 		s.settings = srv.applied
 		t.pins |= s.settings.pins()
 	}
-	if t.charset && !t.collation || t.flag && srv.mariaDB {
+	if t.charset != t.collation || t.flag && srv.mariaDB { // either may change the other
 		srv.askVariables = true
 	}
 	if t.database && !t.schemaChanged {
