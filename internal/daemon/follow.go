@@ -35,6 +35,7 @@ type follower struct {
 	// group was told that there is no writer.
 	generation uint64
 	lost       bool
+	silent     bool // the lost writer does not answer
 	lostAt     time.Time
 	giveUp     *time.Timer
 	retired    bool
@@ -125,7 +126,7 @@ func (f *follower) successor(p *plan, retire bool) *follower {
 	f.retire()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	n := &follower{group: f.group, log: f.log, plan: p, at: f.at, lost: f.lost, lostAt: f.lostAt, figures: f.figures, readers: f.readers}
+	n := &follower{group: f.group, log: f.log, plan: p, at: f.at, lost: f.lost, silent: f.silent, lostAt: f.lostAt, figures: f.figures, readers: f.readers}
 	f.group.Update(p.options(f.at, nil), retire)
 	n.updateReaders(retire)
 	return n
@@ -208,8 +209,12 @@ func (f *follower) stay(m failover.Member) {
 // lose has clients wait.
 func (f *follower) lose(now *failover.Topology) {
 	why, silent := missing(now, f.at.Address)
+	if f.lost && silent == f.silent {
+		f.group.ExplainNoWriter(why)
+		return
+	}
 	f.group.LoseWriter(why, silent)
-	if !f.lost {
+	if f.silent = silent; !f.lost {
 		f.lost, f.lostAt = true, time.Now()
 		f.log.Warn("Clients wait for database connections.", zap.Error(why))
 	}
@@ -256,7 +261,7 @@ func (f *follower) abandon() {
 func (f *follower) found() (without time.Duration) {
 	f.stopWaiting()
 	if f.lost {
-		f.lost = false
+		f.lost, f.silent = false, false
 		without = time.Since(f.lostAt)
 		f.figures.without += without
 	}

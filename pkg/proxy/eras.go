@@ -34,6 +34,9 @@ type eras struct {
 	mu     sync.Mutex
 	parent context.Context // of dials
 	now    *era
+	// shuts counts the calls of shut: after each, the pool has forgotten about the
+	// dials of before.
+	shuts  int
 	dials  context.Context // ends when those that are under way have become useless
 	end    context.CancelFunc
 	shutBy shutter
@@ -66,12 +69,22 @@ func (e *eras) cutOff() {
 func (e *eras) shut(by shutter, why error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.shuts++
 	e.shutBy |= by
 	if by == byWatcher {
 		e.why = why
 	}
 	if e.opened == nil {
 		e.opened = make(chan struct{})
+	}
+}
+
+// explain replaces the reason why there is no writer.
+func (e *eras) explain(why error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.shutBy&byWatcher != 0 {
+		e.why = why
 	}
 }
 
@@ -114,19 +127,20 @@ func (e *eras) reason() error {
 }
 
 // await waits for the gate to be open, and gives the era and the context for a dial.
-// It fails if the era of the beginning is over by then: the pool has forgotten about
-// a dial of that time, and has others begun.
+// It fails if the era of the beginning is over by then, or the gate was shut once
+// more: the pool has forgotten about a dial of that time, and has others begun.
 func (e *eras) await() (*era, context.Context, error) {
 	var first *era
+	before := 0
 	for {
 		e.mu.Lock()
-		now, dials, opened := e.now, e.dials, e.opened
+		now, dials, opened, shuts := e.now, e.dials, e.opened, e.shuts
 		e.mu.Unlock()
 		if first == nil {
-			first = now
+			first, before = now, shuts
 		}
 		switch {
-		case first != now:
+		case first != now, opened == nil && before != shuts:
 			return nil, nil, errEraOver
 		case opened == nil:
 			return now, dials, nil

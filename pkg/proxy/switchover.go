@@ -34,6 +34,9 @@ func (t *TargetGroup) LoseWriter(why error, silent bool) {
 	t.carryOutAll(t.group.Retire(t.proxy.now(), nil))
 }
 
+// ExplainNoWriter tells anew why there is no writer.
+func (t *TargetGroup) ExplainNoWriter(why error) { t.eras.explain(why) }
+
 // RegainWriter tells that the writer is the same as before LoseWriter.
 func (t *TargetGroup) RegainWriter() {
 	t.eras.silence(false)

@@ -3,10 +3,13 @@
 package proxy_test
 
 import (
+	"errors"
 	"net"
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/rdsproxy/rdsproxy/pkg/netloop"
 	"github.com/rdsproxy/rdsproxy/pkg/proxy"
@@ -74,6 +77,94 @@ func TestSwitchWriter(t *testing.T) {
 		p := s.stats().Targets[0].Pool
 		return p.Borrowed+p.Closing == 0
 	})
+}
+
+// TestLoseWriter: while there is no writer nothing is dialled and nobody gets an error;
+// those who have a connection keep it, those who wait get one at once, each by one dial.
+func TestLoseWriter(t *testing.T) {
+	s := newScene(t, plan{max: 3})
+	holder, first, second := s.client(), s.client(), s.client()
+	s.exec(holder, "BEGIN")
+	s.must(first, "before")
+	s.group.LoseWriter(errors.New("it does not answer"), true)
+	eventually(t, "only the borrowed connection is left", func() bool { return s.db.open() == 1 })
+	opened := s.stats().Targets[0].Opened
+	var answers []<-chan error
+	for _, c := range []*pgconn.PgConn{first, second} {
+		answers = append(answers, background(func() error {
+			_, err := ask(c, "during")
+			return err
+		}))
+	}
+	eventually(t, "two clients wait", func() bool { return s.stats().Endpoints[0].Waiting == 2 })
+	s.group.LoseWriter(errors.New("it is down"), false)
+	s.group.Pause()
+	s.group.ExplainNoWriter(errors.New("it is gone"))
+	if st := s.stats().Targets[0]; !st.NoWriter || st.Available || st.LastError.Error() != "it is gone" {
+		t.Errorf("%v, available %v, %v", st.NoWriter, st.Available, st.LastError)
+	}
+	s.exec(holder, "COMMIT")
+	s.group.RegainWriter()
+	select {
+	case err := <-answers[0]:
+		t.Fatalf("served during a pause: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	s.group.Resume()
+	for _, a := range answers {
+		if err := s.await("the answer", a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if st := s.stats().Targets[0]; st.NoWriter || !st.Available || st.Opened-opened > 2 {
+		t.Errorf("%v, available %v, %d connections were opened for two clients", st.NoWriter, st.Available, st.Opened-opened)
+	}
+}
+
+// TestGiveUpWriter: what runs on a writer that does not come back is broken off.
+func TestGiveUpWriter(t *testing.T) {
+	s := newScene(t, plan{})
+	hung := make(chan struct{})
+	t.Cleanup(func() { close(hung) })
+	s.db.on(func(b *backend, at stage, sql string) reaction {
+		if at == atQuery && sql == "INSERT" {
+			b.wait(hung)
+		}
+		return goOn
+	})
+	c := s.client()
+	begun := background(func() error { return c.Exec(t.Context(), "INSERT").Close() })
+	eventually(t, "it runs", func() bool { return s.stats().Targets[0].Pool.Borrowed == 1 })
+	s.group.LoseWriter(errors.New("it does not answer"), true)
+	s.group.GiveUpWriter()
+	if err := s.await("the end", begun); err == nil {
+		t.Error("no error")
+	}
+	eventually(t, "nothing is left of the writer", func() bool { return s.stats().Targets[0].Pool.Borrowed == 0 })
+}
+
+// TestSuspect: whoever watches the database hears of what is odd with it.
+func TestSuspect(t *testing.T) {
+	heard := make(chan string, 100)
+	s := newScene(t, plan{target: func(o *proxy.TargetOptions) {
+		o.Suspect = func(why string) {
+			select {
+			case heard <- why:
+			default:
+			}
+		}
+	}})
+	c := s.client()
+	s.must(c, "x")
+	if len(heard) > 0 {
+		t.Errorf("heard %q, though all is well", <-heard)
+	}
+	s.db.stop()
+	select {
+	case <-heard:
+	case <-time.After(patience):
+		t.Error("heard nothing of a broken connection")
+	}
 }
 
 // TestPause: during a pause transactions end, nobody gets a connection, and nobody
