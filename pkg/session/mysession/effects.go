@@ -55,6 +55,9 @@ func (s *Session) noteEffects(x *exchange, res *myscan.Result) {
 	effects := res.Effects
 	x.effects |= effects
 	x.outcome = outcomeOf(res)
+	if res.First == myscan.CommandBegin && res.Statements == 1 && !s.srv.inTransaction() && !s.srv.unsure {
+		x.outcome = outcomeNothing // it commits nothing, and what it begins is lost
+	}
 	if x.shape == shapePrepare {
 		x.outcome = outcomeNothing
 	}

@@ -21,6 +21,8 @@ const codeRolledBack = 1213
 const (
 	stateRolledBack = "40001"
 	stateUnknown    = "40003" // statement completion unknown
+
+	stateConnectionFailure = "08S01"
 )
 
 // outcome is what a command may have done when its reply does not come.
@@ -179,7 +181,10 @@ func (s *Session) losesSilent(err *wire.Error) {
 // fetch from a cursor that is not open is refused.
 const forgettable = session.PinDiagnostics | session.PinFoundRows | session.PinRowCount | session.PinOpenCursor
 
-// verdict is what a client is told. undone tells that what was done is undone.
+// verdict is what a client is told. undone tells that what was done is undone. What it
+// has lost that it had set up itself is connection trouble: whoever tries again
+// without setting it up anew, as frameworks do after 40001, might do so without the
+// lock that was lost, or in another table.
 func verdict(o outcome, undone bool, lost session.Pins) *wire.Error {
 	e := &wire.Error{Code: codeRolledBack, State: stateRolledBack}
 	switch {
@@ -192,6 +197,9 @@ func verdict(o outcome, undone bool, lost session.Pins) *wire.Error {
 		e.Message = "The database connection was lost; it is not known whether the statement was carried out"
 	}
 	if lost != 0 {
+		if e.Code == codeRolledBack && lost != session.PinLongData {
+			e.Code, e.State = wire.CodeUnknown, stateConnectionFailure
+		}
 		e.Message += ". Lost with it: " + strings.ReplaceAll(lost.String(), ",", ", ")
 	}
 	return e

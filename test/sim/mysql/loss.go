@@ -115,7 +115,7 @@ func (c *client) toldLost(e *wire.Error, packet []byte) {
 	}
 	open, rows := c.open, r.rows
 	switch {
-	case e.State == "40001":
+	case e.State == "40001", e.State == "08S01" && strings.Contains(e.Message, "Lost with it: "):
 		c.w.met[toldRolledBack]++
 		c.undone = append(append(c.undone, open...), rows...)
 	case e.State == "40003":
