@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package proxy puts sockets, sessions and pools together: it accepts clients,
-// lets them log in, moves them to event loops, and carries out what the pure
-// parts decide.
+// lets them log in, on event loops or before they move to one, and carries out
+// what the pure parts decide.
 //
 // A worker is one event loop with the clients and database connections that
 // live on it. A client stays on its worker for life; a database connection
