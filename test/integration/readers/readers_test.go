@@ -85,7 +85,7 @@ func checkFigures(t *testing.T, d *daemonproc.Daemon, members []string) {
 		t.Fatalf("/metrics: %d, %v", status, err)
 	}
 	seen := make(map[string]bool)
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(text) {
 		series, _, _ := strings.Cut(line, " ")
 		if seen[series] && !strings.HasPrefix(line, "#") {
 			t.Errorf("%s is there twice", series)
@@ -95,7 +95,7 @@ func checkFigures(t *testing.T, d *daemonproc.Daemon, members []string) {
 	roles := 0
 	for _, m := range members {
 		for _, role := range []string{"read_write", "read_only"} {
-			if strings.Contains(string(text), `rdsproxy_target_health{reason="",role="`+role+`",state="AVAILABLE",target="`+m+`"`) {
+			if strings.Contains(text, `rdsproxy_target_health{reason="",role="`+role+`",state="AVAILABLE",target="`+m+`"`) {
 				roles++
 			}
 		}
