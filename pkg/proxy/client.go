@@ -452,7 +452,7 @@ func (c *client) Note(e session.Event, detail string) {
 	case session.EventCleanupFailed:
 		log.Warn("A database connection could not be cleaned after its client, and is closed.", fields...)
 	case session.EventReadOnly:
-		if c.db != nil {
+		if c.db != nil && c.readers == nil {
 			c.db.opts.suspect("it refuses to write")
 		}
 	}
