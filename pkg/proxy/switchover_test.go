@@ -154,10 +154,26 @@ func TestSuspect(t *testing.T) {
 			}
 		}
 	}})
+	s.db.on(func(b *backend, at stage, sql string) reaction {
+		if at == atQuery && sql == "INSERT" {
+			b.fail("25006", "cannot execute INSERT in a read-only transaction")
+			return handled
+		}
+		return goOn
+	})
 	c := s.client()
 	s.must(c, "x")
 	if len(heard) > 0 {
 		t.Errorf("heard %q, though all is well", <-heard)
+	}
+	if err := c.Exec(t.Context(), "INSERT").Close(); err == nil {
+		t.Error("no error")
+	}
+	if len(heard) == 0 {
+		t.Error("heard nothing of a database that refuses to write")
+	}
+	for len(heard) > 0 {
+		<-heard
 	}
 	s.db.stop()
 	select {
