@@ -8,7 +8,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
-	"hash"
 	"io"
 	"sync"
 )
@@ -210,19 +209,12 @@ var processKey = sync.OnceValue(func() (key [sha256.Size]byte) {
 	return key
 })
 
-// processMACs are HMACs with that key, ready for use: each login needs a few.
-var processMACs = sync.Pool{New: func() any {
-	key := processKey()
-	return hmac.New(sha256.New, key[:])
-}}
-
 func processMAC(purpose, text string) (sum [sha256.Size]byte) {
-	m := processMACs.Get().(hash.Hash)
-	defer processMACs.Put(m)
-	m.Reset()
-	_, _ = io.WriteString(m, purpose) // never fails
-	_, _ = m.Write([]byte{0})
-	_, _ = io.WriteString(m, text)
+	key := processKey()
+	m := hmac.New(sha256.New, key[:])
+	m.Write([]byte(purpose))
+	m.Write([]byte{0})
+	m.Write([]byte(text))
 	m.Sum(sum[:0])
 	return sum
 }
