@@ -5,6 +5,7 @@ package replicas
 import (
 	"context"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/rdsproxy/rdsproxy/test/myserver"
@@ -58,10 +59,14 @@ func (m *mysql) launch(ctx context.Context) (err error) {
 	}
 	m.up = true
 	// What made the users is in the log of each server; they would get it twice.
-	if err := m.Exec(ctx, m.word("RESET MASTER", "RESET BINARY LOGS AND GTIDS")); err != nil {
+	reset := "RESET BINARY LOGS AND GTIDS"
+	if m.m.c.Engine == MariaDB || !m.AtLeast(8, 2) {
+		reset = "RESET MASTER"
+	}
+	if err := m.Exec(ctx, reset); err != nil {
 		return err
 	}
-	return m.prepareSemiSync(ctx)
+	return m.plugIn(ctx)
 }
 
 func (m *mysql) Close() error {
@@ -115,15 +120,18 @@ func (m *mysql) word(mariadb, mysql string) string {
 	return mysql
 }
 
-// prepareSemiSync loads what Options.Synchronous needs. MariaDB has it built in.
-func (m *mysql) prepareSemiSync(ctx context.Context) error {
-	if m.m.c.Engine == MariaDB || !m.m.c.o.Synchronous {
+// plugIn loads what renew and Options.Synchronous need. MariaDB has the latter built in.
+func (m *mysql) plugIn(ctx context.Context) error {
+	if m.m.c.Engine == MariaDB {
 		return nil
 	}
-	return m.Exec(ctx,
-		"SET sql_log_bin = 0",
-		"INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'",
-		"INSTALL PLUGIN rpl_semi_sync_replica SONAME 'semisync_replica.so'")
+	sql := []string{"SET sql_log_bin = 0", "INSTALL PLUGIN clone SONAME 'mysql_clone.so'"}
+	if m.m.c.o.Synchronous {
+		sql = append(sql,
+			"INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'",
+			"INSTALL PLUGIN rpl_semi_sync_replica SONAME 'semisync_replica.so'")
+	}
+	return m.Exec(ctx, sql...)
 }
 
 // promote applies what has been received, and then accepts writes.
@@ -176,15 +184,33 @@ func (m *mysql) received(ctx context.Context) (string, error) {
 	return r.GetStringByName(0, "Gtid_IO_Pos")
 }
 
+// renew puts a new server in the member's place. It gets all from the writer's log;
+// MySQL takes long to apply that, and copies the writer's data.
+func (m *mysql) renew(ctx context.Context, writer *Member) error {
+	if err := m.Close(); err != nil {
+		return err
+	}
+	if err := m.launch(ctx); err != nil || m.m.c.Engine == MariaDB {
+		return err
+	}
+	if err := m.Server.Stop(); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(m.DataDir()); err != nil {
+		return err
+	}
+	if err := writer.Exec(ctx, fmt.Sprintf("CLONE LOCAL DATA DIRECTORY = '%s'", m.DataDir())); err != nil {
+		return err
+	}
+	return m.Start(ctx)
+}
+
 // follow points the member to the writer. One that is not as it was when it was the
 // writer's peer may have what nobody else has, a commit that was logged and never
 // acknowledged; it is made anew, and gets all from the writer's log.
 func (m *mysql) follow(ctx context.Context, writer *Member) error {
 	if !m.up {
-		if err := m.Close(); err != nil {
-			return err
-		}
-		if err := m.launch(ctx); err != nil {
+		if err := m.renew(ctx, writer); err != nil {
 			return err
 		}
 	}
