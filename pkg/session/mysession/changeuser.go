@@ -38,7 +38,7 @@ func (s *Session) letGo() {
 		return
 	}
 	reuse := !s.srv.inTransaction() && !s.srv.unsure && s.pins&^momentary == 0 && s.srv.cancels == 0 && !s.srv.doubt &&
-		!s.srv.idChanged && !s.srv.askVariables
+		!s.srv.idChanged && !s.srv.askVariables && !s.srv.askAll && !s.srv.foreign
 	s.unpin(s.pins)
 	s.release(reuse)
 }
@@ -88,6 +88,7 @@ func (s *Session) becomes(shared *Shared, asked *wire.ChangeUser, seq byte) {
 	}
 	s.loginCollation = collation
 	s.newest, s.lastID, s.affected, s.foundRows = 0, 0, 0, 0
+	s.tracking, s.explicit = nil, false
 	s.initSettings(collation, asked.Schema)
 	s.Start()
 }

@@ -171,7 +171,7 @@ func (s *Session) shortCommand(c *command, kind wire.Command) (int, bool) {
 
 // relay sends a command as it is.
 func (s *Session) relay(c *command, sh shape) (int, bool) {
-	if !s.acquire() {
+	if !s.acquire() || !s.ownTrackers() {
 		return 0, false
 	}
 	s.begin(c, sh)

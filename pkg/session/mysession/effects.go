@@ -15,7 +15,6 @@ var pinning = [...]struct {
 	{myscan.EffectUserVariable, session.PinUserVariable},
 	{myscan.EffectNextTransaction, session.PinNextTransaction},
 	{myscan.EffectRole, session.PinRole},
-	{myscan.EffectTrack, session.PinSessionTrack},
 	{myscan.EffectLock | myscan.EffectServiceLock, session.PinAdvisoryLock},
 	{myscan.EffectTableLock, session.PinLockTables},
 	{myscan.EffectGlobalLock, session.PinReadLock},
@@ -70,6 +69,12 @@ func (s *Session) noteEffects(x *exchange, res *myscan.Result) {
 		return
 	}
 	p := pinsOf(effects)
+	if x.tracked.use == tracksPin {
+		p |= session.PinSessionTrack
+	}
+	if x.tracked.use == tracksSet || x.tracked.unclear {
+		s.srv.askAll = true
+	}
 	x.fresh |= p &^ s.pins
 	s.pin(p)
 	x.file = x.file || effects&myscan.EffectLocalInfile != 0

@@ -57,6 +57,12 @@ const (
 	forSetLastID
 	// forVariables asks for variables that trackers do not tell reliably.
 	forVariables
+	// forAll asks for all that are tracked, and for the session_track variables.
+	forAll
+	// forClientTrackers puts the client's session_track variables in force,
+	// forOwnTrackers the proxy's.
+	forClientTrackers
+	forOwnTrackers
 	// forDiagnostics removes what a statement of another client has left there.
 	forDiagnostics
 	// forOption switches multi-statements on or off.
@@ -72,7 +78,7 @@ const (
 // may do both.
 func (p purpose) ahead() bool {
 	switch p {
-	case forSettings, forSchema, forCollation, forPrepare, forSetLastID, forDiagnostics, forOption:
+	case forSettings, forSchema, forCollation, forPrepare, forSetLastID, forDiagnostics, forOption, forClientTrackers:
 		return true
 	}
 	return false
@@ -116,7 +122,7 @@ type exchange struct {
 	valueSet bool
 
 	target  *Settings // forSettings, forSchema: what is being applied
-	learned []Setting // forCollation: what has become of it; forVariables: what there is
+	learned []Setting // forCollation: what has become of it; forVariables, forAll: what there is
 
 	command  wire.Command
 	stmt     *statement // the client's, of a command about one
@@ -129,9 +135,10 @@ type exchange struct {
 	results  int  // how many results are complete
 
 	effects  myscan.Effects // of the text
-	outcome  outcome        // should the reply not come
-	fresh    session.Pins   // that it was the first to give
-	releases session.Pins   // that it takes away if it succeeds
+	tracked  trackedText
+	outcome  outcome      // should the reply not come
+	fresh    session.Pins // that it was the first to give
+	releases session.Pins // that it takes away if it succeeds
 }
 
 // begin notes that a command was sent whose reply looks like this. packets is how

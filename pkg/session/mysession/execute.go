@@ -56,14 +56,18 @@ func (s *Session) clientExecute(c *command) (int, bool) {
 		// The server would take the types of whoever has executed it there before.
 		return s.refuse(c, wire.NewError(codeArguments, "Incorrect arguments to mysqld_stmt_execute")), true
 	}
-	if !s.acquire() || !s.beforeText(&st.res) {
+	if !s.acquire() {
+		return 0, false
+	}
+	tracked, ok := s.beforeTracking(&st.res, st.text.String())
+	if !ok || !s.beforeText(&st.res) {
 		return 0, false
 	}
 	pr := s.ensurePrepared(st)
 	if pr == nil {
 		return 0, false
 	}
-	return s.execute(c, st, pr, &x), true
+	return s.execute(c, st, pr, &x, tracked), true
 }
 
 // short waits for more of a command whose head is not there.
@@ -75,7 +79,7 @@ func (s *Session) short(c *command) (int, bool) {
 }
 
 // execute sends the execution of a statement that the server has.
-func (s *Session) execute(c *command, st *statement, pr *prepared, x *wire.Execute) int {
+func (s *Session) execute(c *command, st *statement, pr *prepared, x *wire.Execute, tracked trackedText) int {
 	types := st.types
 	if x.HasTypes && !bytes.Equal(types, x.Types) {
 		types = bytes.Clone(x.Types)
@@ -93,7 +97,7 @@ func (s *Session) execute(c *command, st *statement, pr *prepared, x *wire.Execu
 	e := s.begin(c, shapeResult)
 	s.work.Simple--
 	s.work.Extended++
-	e.stmt, e.pr, e.binary = st, pr, true
+	e.stmt, e.pr, e.binary, e.tracked = st, pr, true, tracked
 	s.noteEffects(e, &st.res)
 	if st.cursor {
 		st.cursor = false // the server closes it

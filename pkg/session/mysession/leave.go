@@ -149,7 +149,7 @@ func (s *Session) clean() {
 	case (srv.inTransaction() || srv.unsure) && s.pins&^momentary == 0:
 		s.own(forRollback, shapeOK, wire.AppendQuery(srv.scratch[:0], srv.caps, "ROLLBACK"))
 		return
-	case s.pins&^momentary != 0 || srv.askVariables:
+	case s.pins&^momentary != 0 || srv.askVariables || srv.askAll || srv.foreign:
 		if !srv.resettable() {
 			srv.doubt = true
 			break
@@ -189,6 +189,8 @@ func (s *Session) cleaned(x *exchange) {
 	case x.why == forLastID:
 		srv.doubt = srv.doubt || !x.valueSet
 		srv.lastID, srv.idChanged, srv.idSame = x.value, false, false
+	case x.why == forClientTrackers:
+		srv.foreign = true
 	case x.why == forRollback:
 		srv.doubt = srv.doubt || srv.inTransaction()
 	case s.cleaning != cleanNot:

@@ -42,10 +42,16 @@ func (s *Session) clientQuery(c *command) (int, bool) {
 			return n, ok
 		}
 	}
-	if !s.beforeText(&res) {
+	var text string
+	if res.Effects&trackEffects != 0 {
+		text = string(sql)
+	}
+	tracked, ok := s.beforeTracking(&res, text)
+	if !ok || !s.beforeText(&res) {
 		return 0, false
 	}
 	x := s.begin(c, shapeResult)
+	x.tracked = tracked
 	s.noteEffects(x, &res)
 	if t, ok := s.rewritten(sql, &res, false); ok {
 		head := c.payload()[:at]
@@ -61,7 +67,7 @@ func (s *Session) clientQuery(c *command) (int, bool) {
 // clientQueryLong forwards a text that is read as it streams by. What it does to
 // the session is known at its end only, so all that it may need is there before.
 func (s *Session) clientQueryLong(c *command, sql []byte) (int, bool) {
-	if !s.beforeUnseen() {
+	if !s.ownTrackers() || !s.beforeUnseen() {
 		return 0, false
 	}
 	s.begin(c, shapeResult)
@@ -97,6 +103,10 @@ func (s *Session) scanned() {
 	}
 	if st := x.stmt; st != nil {
 		st.res = res
+	}
+	x.tracked.unclear = res.Effects&myscan.EffectSetStatement != 0
+	if res.Effects&myscan.EffectTrack != 0 {
+		x.tracked.use = tracksPin
 	}
 	s.noteEffects(x, &res)
 }

@@ -264,8 +264,10 @@ func (s *Session) done(x *exchange) {
 		s.retry()
 	case forLastID:
 		s.gotLastID(x)
-	case forVariables:
+	case forVariables, forAll:
 		s.gotVariables(x)
+	case forClientTrackers, forOwnTrackers:
+		s.trackersSet(x, failure)
 	case forOption:
 		srv.multi = s.multi
 		s.settingDone(x, failure)

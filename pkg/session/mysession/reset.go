@@ -23,7 +23,8 @@ func (s *Session) clientReset(c *command) (int, bool) {
 // default schema, which a reset leaves as it is.
 func (s *Session) forgetState() {
 	s.statements, s.kept, s.newest = nil, 0, 0
-	s.lastID, s.affected, s.foundRows = 0, 0, 0
+	s.lastID, s.affected = 0, 0 // FOUND_ROWS() is what it was
+	s.tracking, s.explicit = nil, false
 	s.settings = s.shared.settingsOf(s.settings.Schema(), s.login.variables())
 }
 
@@ -35,7 +36,7 @@ func (srv *Server) resettable() bool { return !srv.unrepeatable }
 func (srv *Server) wasReset() {
 	srv.prepared.clear()
 	srv.idSame = false
-	srv.lastID, srv.idChanged, srv.askVariables = 0, false, false
+	srv.lastID, srv.idChanged, srv.askVariables, srv.askAll, srv.foreign = 0, false, false, false, false
 	srv.cleanDiagnostics = true
 	srv.applied = srv.shared.settingsOf(srv.applied.Schema(), nil)
 	srv.doubt = srv.doubt || srv.unrepeatable

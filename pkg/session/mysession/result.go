@@ -211,10 +211,15 @@ func (s *Session) serverOwnRow(p []byte) int {
 	}
 	x.rows.Seq++
 	row := wire.ReadTextRow(payload)
-	if x.why == forVariables {
+	switch x.why {
+	case forVariables:
 		x.learned, x.valueSet = s.srv.learnVariables(row)
-	} else if value, ok := row.Next(); ok {
-		x.value, x.valueSet = number(value)
+	case forAll:
+		x.learnOne(row)
+	default:
+		if value, ok := row.Next(); ok {
+			x.value, x.valueSet = number(value)
+		}
 	}
 	return len(msg)
 }

@@ -3,6 +3,8 @@
 package mysession
 
 import (
+	"maps"
+
 	"github.com/rdsproxy/rdsproxy/pkg/sqlscan/myscan"
 	wire "github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
 )
@@ -42,8 +44,12 @@ type Server struct {
 
 	// multi: multi-statements are allowed.
 	multi bool
-	// askVariables: some of the unreliable variables may have changed.
-	askVariables bool
+	// askVariables: some of the unreliable variables may have changed; askAll: any.
+	askVariables, askAll bool
+	// trackers are the values of the session_track variables that the connection would
+	// have without the proxy. foreign: the client's are in force, not the proxy's.
+	trackers *trackers
+	foreign  bool
 
 	// doubt: something about the state is not known. The connection is not used
 	// for another client.
@@ -84,12 +90,18 @@ type ServerFacts struct {
 
 // NewServer describes a connection that has just been opened and set up.
 func NewServer(sh *Shared, f *ServerFacts) *Server {
+	base := maps.Clone(f.Base)
+	maps.DeleteFunc(base, func(name, _ string) bool { return isTracker(name) && name != trackGTIDs })
 	srv := &Server{
 		shared: sh, caps: f.Capabilities, threadID: f.ThreadID, mariaDB: f.MariaDB, status: f.Status,
-		setup: f.Setup, unrepeatable: f.Unrepeatable, base: f.Base, collation: f.Collation, cleanDiagnostics: true,
+		setup: f.Setup, unrepeatable: f.Unrepeatable, base: base, collation: f.Collation, cleanDiagnostics: true,
 		multi:   f.Capabilities.Has(wire.ClientMultiStatements),
 		mode:    sqlMode(f.Base["sql_mode"]),
 		applied: sh.settingsOf(f.Schema, nil),
+		trackers: newTrackers(func(name string) (string, bool) {
+			value, ok := f.Base[name]
+			return value, ok
+		}),
 	}
 	if charset, ok := f.Base["character_set_client"]; ok {
 		srv.mode |= myscan.CharsetMode(charset)
@@ -97,7 +109,7 @@ func NewServer(sh *Shared, f *ServerFacts) *Server {
 	if f.MariaDB {
 		srv.mode |= myscan.ModeMariaDB
 	}
-	sh.base.Store(&f.Base)
+	sh.base.Store(&base)
 	return srv
 }
 

@@ -109,6 +109,10 @@ type Session struct {
 	valuesHere bool
 	// multi: multi-statements are allowed (COM_SET_OPTION).
 	multi bool
+	// tracking is what it wants to be told of changes of its state, nil for what
+	// servers tell by themselves; explicit: it was told that a transaction has begun.
+	tracking *trackers
+	explicit bool
 	// changing is there while the client becomes another user.
 	changing       *changing
 	loginCollation uint16
@@ -151,7 +155,11 @@ func (s *Session) Start() {
 // welcome ends the login (protocol, "Connection Phase").
 func (s *Session) welcome() {
 	s.welcomed, s.atHand = true, false
-	s.host.ToClient(wire.AppendOK(nil, s.loginSeq, s.caps, wire.OK{Status: s.restStatus()}))
+	ok := wire.OK{Status: s.restStatus()}
+	if schema := s.settings.Schema(); schema != "" && s.srv != nil && s.wanted().schema {
+		ok.Track = wire.AppendTrackValue(nil, wire.TrackSchema, schema)
+	}
+	s.host.ToClient(wire.AppendOK(nil, s.loginSeq, s.caps, ok))
 }
 
 // Settings is what the session wants of its connection.

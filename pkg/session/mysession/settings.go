@@ -23,6 +23,7 @@ var trackedVariables = [...]string{
 	"interactive_timeout", "join_buffer_size", "lc_messages", "lc_time_names", "lock_wait_timeout",
 	"max_execution_time", "max_heap_table_size", "max_length_for_sort_data", "max_sort_length",
 	"max_statement_time", "net_read_timeout", "net_write_timeout", "optimizer_switch", "profiling", "query_cache_type",
+	trackGTIDs,
 	"skip_replication", "sort_buffer_size", "sql_auto_is_null", "sql_big_selects", "sql_buffer_result", "sql_log_off",
 	"sql_mode", "sql_notes", "sql_quote_show_create",
 	"sql_safe_updates", "sql_select_limit", "sql_warnings", "time_zone", "tmp_table_size", "transaction_isolation",
@@ -31,7 +32,13 @@ var trackedVariables = [...]string{
 
 // TrackedVariables are the names of the variables whose values ServerFacts should
 // have, in lower case.
-func TrackedVariables() []string { return slices.Clone(trackedVariables[:]) }
+func TrackedVariables() []string {
+	names := slices.Clone(trackedVariables[:])
+	for _, v := range trackerNames {
+		names = append(names, v.Name)
+	}
+	return names
+}
 
 // Setting is a session variable, its name in lower case.
 type Setting struct{ Name, Value string }

@@ -3,6 +3,7 @@
 package mysession
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/rdsproxy/rdsproxy/pkg/session"
@@ -53,7 +54,7 @@ type tracked struct {
 	pins   session.Pins
 
 	settings, schemaChanged, stateChanged, database bool
-	charset, collation, flag                        bool
+	charset, collation, flag, during                bool
 }
 
 func (t *tracked) entry(typ wire.TrackType, data []byte) bool {
@@ -93,6 +94,15 @@ func (t *tracked) entry(typ wire.TrackType, data []byte) bool {
 // variable notes the new value of a variable.
 func (t *tracked) variable(name, value string) {
 	srv := t.s.srv
+	x := &srv.x
+	if slices.Contains(x.tracked.during, name) {
+		t.flag = t.flag || oneOfFlags(name) // it may stand for another one
+		t.during = true
+		return
+	}
+	if x.tracked.use != tracksUnused && isTracker(name) && name != trackGTIDs {
+		return // it will be asked for
+	}
 	t.settings = true
 	switch name {
 	case "character_set_connection":
@@ -120,7 +130,7 @@ func (t *tracked) variable(name, value string) {
 	case "character_set_database", "collation_database":
 		t.database = true
 	default:
-		if strings.HasPrefix(name, "session_track_") {
+		if isTracker(name) {
 			t.pins |= session.PinSessionTrack
 			return
 		}
@@ -178,7 +188,8 @@ func (t *tracked) conclude() {
 	if t.database && !t.schemaChanged {
 		t.pins |= session.PinSessionVariable
 	}
-	if t.stateChanged && !t.settings && !t.schemaChanged && srv.x.effects&explains == 0 {
+	explained := t.settings || t.schemaChanged || t.during || srv.x.tracked.use != tracksUnused
+	if t.stateChanged && !explained && srv.x.effects&explains == 0 {
 		t.pins |= session.PinStateChange
 	}
 	if s.state == active {
@@ -186,49 +197,4 @@ func (t *tracked) conclude() {
 	} else {
 		s.pins |= t.pins
 	}
-}
-
-// tracksForClient gives the part of a block that a client is told: what servers
-// tell of by default. A client that has asked for more has its connection for
-// itself, and gets everything.
-func (s *Session) tracksForClient(block []byte) []byte {
-	if len(block) == 0 || !s.caps.Has(wire.ClientSessionTrack) {
-		return nil
-	}
-	if s.pins&session.PinSessionTrack != 0 {
-		return block
-	}
-	out := s.srv.block[:0]
-	tracks := wire.ReadTracks(block)
-	for {
-		typ, data, ok := tracks.Next()
-		if !ok {
-			break
-		}
-		switch typ {
-		case wire.TrackVariables:
-			pairs := wire.ReadVariables(data)
-			for {
-				name, value, ok := pairs.Next()
-				if !ok {
-					break
-				}
-				if toldByDefault(string(name)) {
-					out = wire.AppendTrackVariable(out, name, value)
-				}
-			}
-		case wire.TrackSchema, wire.TrackGTIDs:
-			out = wire.AppendTrack(out, typ, data)
-		}
-	}
-	s.srv.block = out
-	return out
-}
-
-func toldByDefault(name string) bool {
-	switch name {
-	case "time_zone", "autocommit", "character_set_client", "character_set_results", "character_set_connection":
-		return true
-	}
-	return false
 }

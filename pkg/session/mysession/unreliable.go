@@ -5,6 +5,8 @@ package mysession
 import (
 	"iter"
 	"slices"
+	"strconv"
+	"strings"
 
 	wire "github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
 )
@@ -80,6 +82,42 @@ func (srv *Server) learnVariables(row wire.TextRow) (learned []Setting, ok bool)
 	return learned, true
 }
 
+// allSQL asks for all variables that are tracked, as they are reported, and for the
+// session_track variables.
+func (srv *Server) allSQL() []byte {
+	table := "performance_schema.session_variables"
+	if srv.mariaDB {
+		table = "information_schema.session_variables"
+	}
+	sql := append([]byte("SELECT CAST(variable_name AS BINARY),CAST(variable_value AS BINARY) FROM "), table...)
+	sql = append(sql, " WHERE variable_name IN ("...)
+	for _, name := range trackedVariables {
+		if _, ok := srv.base[name]; ok {
+			sql = append(wire.AppendLiteral(sql, name), ',')
+		}
+	}
+	for i, v := range trackerNames {
+		if i > 0 {
+			sql = append(sql, ',')
+		}
+		sql = wire.AppendLiteral(sql, v.Name)
+	}
+	return append(append(sql, ") LIMIT "...), strconv.Itoa(maxLearned)...)
+}
+
+// maxLearned is more than there are.
+const maxLearned = 100
+
+// learnOne reads a row that it gives.
+func (x *exchange) learnOne(row wire.TextRow) {
+	name, _ := row.Next()
+	value, ok := row.Next()
+	x.valueSet = ok && len(x.learned) < maxLearned
+	if x.valueSet {
+		x.learned = append(x.learned, Setting{strings.ToLower(string(name)), string(value)})
+	}
+}
+
 // gotVariables takes the answer for what is in force.
 func (s *Session) gotVariables(x *exchange) {
 	srv := s.srv
@@ -88,6 +126,9 @@ func (s *Session) gotVariables(x *exchange) {
 		return
 	}
 	srv.askVariables = false
+	if x.why == forAll {
+		srv.askAll = false
+	}
 	if x.failed || !x.valueSet {
 		srv.doubt = true
 		s.terminate(lostError) // nobody knows what it has set
@@ -95,7 +136,12 @@ func (s *Session) gotVariables(x *exchange) {
 	}
 	vars := srv.applied.variables()
 	for _, v := range x.learned {
-		vars = with(vars, v.Name, v.Value, srv.base)
+		if _, ok := srv.base[v.Name]; ok {
+			vars = with(vars, v.Name, v.Value, srv.base)
+		}
+	}
+	if x.why == forAll && srv.foreign {
+		s.learnTrackers(x.learned)
 	}
 	srv.applied = s.shared.settingsOf(srv.applied.Schema(), vars)
 	s.settings = srv.applied

@@ -92,6 +92,10 @@ func (s *Session) askBeforeRelease() bool {
 	switch {
 	case srv.idChanged:
 		s.askLastID()
+	case srv.askAll:
+		s.own(forAll, shapeResult, wire.AppendQuery(srv.scratch[:0], srv.caps, srv.allSQL()))
+	case srv.foreign:
+		s.own(forOwnTrackers, shapeResult, wire.AppendQuery(srv.scratch[:0], srv.caps, srv.setup))
 	case srv.askVariables:
 		s.own(forVariables, shapeResult, wire.AppendQuery(srv.scratch[:0], srv.caps, srv.variablesSQL()))
 	default:

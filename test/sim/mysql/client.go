@@ -174,7 +174,10 @@ func (c *client) welcome() {
 		c.doubtful, c.done = true, true
 		return
 	}
-	want := wire.AppendOK(nil, 2, c.caps, wire.OK{Status: c.direct.status()})
+	c.direct.seq = 2
+	c.direct.welcome()
+	want := c.direct.sent
+	c.direct.sent = nil
 	if !bytes.Equal(c.read[:4+len(payload)], want) {
 		c.fail("welcomed with %q instead of %q", c.read, want)
 	}

@@ -62,6 +62,7 @@ type server struct {
 	rowCount  int64
 	diags     []diag
 	tracksAll bool // as the proxy asks for it
+	explicit  bool // it was told that a transaction is open
 	block     []byte
 	cursor    *stmt       // that is to get a cursor
 	before    wire.Status // at the beginning of the statement
@@ -99,7 +100,7 @@ func (s *server) reset() {
 	clear(s.stmts)
 	s.end(false)
 	s.diags, s.locked, s.newest = nil, false, 0
-	s.lastID, s.rowCount, s.tracksAll, s.block = 0, 0, false, nil
+	s.lastID, s.rowCount, s.tracksAll, s.explicit, s.block = 0, 0, false, false, nil
 }
 
 // receive takes bytes in any cut, and carries out the commands that are complete.
@@ -236,6 +237,15 @@ func (s *server) quiet() {
 	s.sent = wire.AppendOK(s.sent, s.next(), s.caps, wire.OK{Status: s.status()})
 }
 
+// welcome is the OK packet that ends a login.
+func (s *server) welcome() {
+	o := wire.OK{Status: s.status()}
+	if s.schema != "" {
+		o.Track = wire.AppendTrackValue(nil, wire.TrackSchema, s.schema)
+	}
+	s.sent = wire.AppendOK(s.sent, s.next(), s.caps, o)
+}
+
 // plainError is an error that leaves no diagnostics.
 func (s *server) plainError(code uint16, text string) {
 	s.sent = wire.AppendError(s.sent, s.next(), s.caps, wire.NewError(code, text))
@@ -283,12 +293,21 @@ func (s *server) lock(on bool) {
 	s.letters()
 }
 
-// letters tells the state of the transaction.
+// letters tells the state of the transaction. MySQL tells of some even if nobody has
+// asked for it.
 func (s *server) letters() {
+	value := []byte(wire.NoTransaction)
 	if !s.tracksAll {
+		if s.mariaDB || s.explicit == s.inTrans {
+			return
+		}
+		s.explicit = s.inTrans
+		if s.inTrans {
+			value[0] = 'T'
+		}
+		s.block = wire.AppendTrackValue(s.block, wire.TrackTransaction, string(value))
 		return
 	}
-	value := []byte(wire.NoTransaction)
 	if s.inTrans {
 		value[0] = 'T'
 	}

@@ -167,7 +167,7 @@ func (s *server) changeUser(user, schema string, denied bool, plugin string) {
 		return
 	}
 	s.user, s.schema = user, schema
-	s.quiet()
+	s.welcome()
 }
 
 // killSomebody kills another client, or its query.
