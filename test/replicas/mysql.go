@@ -207,7 +207,7 @@ func (m *mysql) renew(ctx context.Context, writer *Member) error {
 
 // follow points the member to the writer. One that is not as it was when it was the
 // writer's peer may have what nobody else has, a commit that was logged and never
-// acknowledged; it is made anew, and gets all from the writer's log.
+// acknowledged; it is made anew.
 func (m *mysql) follow(ctx context.Context, writer *Member) error {
 	if !m.up {
 		if err := m.renew(ctx, writer); err != nil {

@@ -101,10 +101,7 @@ func (c *writer) transact(ctx context.Context, op *history.Operation, prepared b
 		if lost := c.lost(err); lost != nil {
 			return lost
 		}
-		if err := c.conn.Run(ctx, "ROLLBACK"); err != nil {
-			return fmt.Errorf("ROLLBACK after %s: %w", op.Detail, err)
-		}
-		return nil
+		return c.rollBack(ctx, op.Detail)
 	}
 	if err = c.conn.Run(ctx, "COMMIT"); err == nil {
 		op.Outcome = history.Applied
@@ -113,6 +110,22 @@ func (c *writer) transact(ctx context.Context, op *history.Operation, prepared b
 	told := c.judge(err)
 	op.Outcome, op.Detail = told.Outcome, "COMMIT: "+describe(told, err)
 	return c.lost(err)
+}
+
+// rollbacks is how often a client tries to roll back: the connection under it may be
+// lost several times while a database dies.
+const rollbacks = 5
+
+func (c *writer) rollBack(ctx context.Context, why string) (err error) {
+	for range rollbacks {
+		if err = c.conn.Run(ctx, "ROLLBACK"); err == nil {
+			return nil
+		}
+		if c.conn.Closed() {
+			break
+		}
+	}
+	return fmt.Errorf("ROLLBACK after %s: %w", why, err)
 }
 
 func describe(t Told, err error) string {

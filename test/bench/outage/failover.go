@@ -6,6 +6,7 @@ package outage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -17,8 +18,9 @@ type Seen struct {
 	// Gap is the time from the promotion to the first acknowledged write, of whichever
 	// client; Outage that of the client in the middle.
 	Gap, Outage time.Duration
-	Lost        int // connections
-	Failed      int // operations that were not acknowledged
+	Lost        int   // connections
+	Why         error // of those that were not opened again
+	Failed      int   // operations that were not acknowledged
 	// Throughput are the operations acknowledged in each Interval since Failover.Start.
 	Throughput []int
 }
@@ -116,6 +118,7 @@ func (f *Failover) see(c crowd, r writers.Result) Seen {
 	}
 	return Seen{
 		Gap: gap, Outage: writers.Median(recoveries), Lost: r.Reopened + len(r.Closed), Failed: len(r.Operations) - len(r.Acks),
+		Why:        errors.Join(r.Closed...),
 		Throughput: r.Throughput(f.Start, f.End, Interval),
 	}
 }
