@@ -228,6 +228,14 @@ func (g *Group) fail(w *Waiter, p *Pool, err error, out []Action) []Action {
 	return append(out, Action{Kind: Fail, Waiter: w, Pool: p, Err: err})
 }
 
+// Outdated tells whether Retire has come since the attempt began: the connection would
+// be closed at once, and others are dialled in its place.
+func (g *Group) Outdated(d *DialAttempt) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return d.gen != d.Pool.gen
+}
+
 // LastDialError is why connections for p cannot be opened at present, as far as
 // is known: something to say to a waiter whose time is up. nil: nothing wrong.
 func (g *Group) LastDialError(p *Pool) error {

@@ -25,8 +25,8 @@ const (
 	byWatcher                      // there is no writer
 )
 
-// errEraOver ends a dial that has waited for longer than its era.
-var errEraOver = errors.New("the writer has changed meanwhile")
+// errOutdated ends a dial that has waited for so long that nobody wants its connection.
+var errOutdated = errors.New("the connections of the target were replaced meanwhile")
 
 // eras has the present era of a target group, and whether connections may be opened
 // in it.
@@ -34,9 +34,6 @@ type eras struct {
 	mu     sync.Mutex
 	parent context.Context // of dials
 	now    *era
-	// shuts counts the calls of shut: after each, the pool has forgotten about the
-	// dials of before.
-	shuts  int
 	dials  context.Context // ends when those that are under way have become useless
 	end    context.CancelFunc
 	shutBy shutter
@@ -69,7 +66,6 @@ func (e *eras) cutOff() {
 func (e *eras) shut(by shutter, why error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.shuts++
 	e.shutBy |= by
 	if by == byWatcher {
 		e.why = why
@@ -126,23 +122,14 @@ func (e *eras) reason() error {
 	return e.why
 }
 
-// await waits for the gate to be open, and gives the era and the context for a dial.
-// It fails if the era of the beginning is over by then, or the gate was shut once
-// more: the pool has forgotten about a dial of that time, and has others begun.
+// await waits for the gate to be open, and gives the era of that moment and the context
+// for a dial.
 func (e *eras) await() (*era, context.Context, error) {
-	var first *era
-	before := 0
 	for {
 		e.mu.Lock()
-		now, dials, opened, shuts := e.now, e.dials, e.opened, e.shuts
+		now, dials, opened := e.now, e.dials, e.opened
 		e.mu.Unlock()
-		if first == nil {
-			first, before = now, shuts
-		}
-		switch {
-		case first != now, opened == nil && before != shuts:
-			return nil, nil, errEraOver
-		case opened == nil:
+		if opened == nil {
 			return now, dials, nil
 		}
 		select {

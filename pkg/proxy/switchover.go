@@ -15,6 +15,7 @@ func (t *TargetGroup) SwitchWriter(o TargetOptions) {
 // sever gives up all connections that there are, also those that are borrowed.
 func (t *TargetGroup) sever() {
 	t.eras.next()
+	t.turns.startOver()
 	t.setLimits()
 	t.retire()
 	t.proxy.forEachClient(func(c *client) {

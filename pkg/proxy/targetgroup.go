@@ -93,7 +93,7 @@ type TargetGroup struct {
 	// logins is what became of the proxy's logins, by user; see rotating.
 	logins map[string]loginState
 
-	turns chan struct{} // full of those who open a connection
+	turns turns // of those who open a connection
 
 	ticking sync.Mutex
 	tick    *time.Timer // nil once stopped
@@ -119,7 +119,6 @@ func newTargetGroup(p *Proxy, o TargetOptions, index int) *TargetGroup {
 		failed: newReasonCounts(failedNoCredentials, failedRefused, failedTimeout, failedUnreachable),
 		family: newFamily(),
 		logins: make(map[string]loginState),
-		turns:  make(chan struct{}, dialsAtOnce),
 	}
 	t.engine = engineFor(&o)
 	t.eras = newEras(p.mayDial)
@@ -265,6 +264,9 @@ func (t *TargetGroup) onTick() {
 func (t *TargetGroup) dial(d *pool.DialAttempt) {
 	key := d.Pool.Key()
 	now, dials, err := t.eras.await()
+	if err == nil && t.group.Outdated(d) {
+		err = errOutdated
+	}
 	if err != nil {
 		t.carryOutAll(t.group.Dialed(d, nil, err, pool.TargetFailed, t.proxy.now(), nil))
 		return
@@ -315,19 +317,12 @@ func (t *TargetGroup) farewell(nc net.Conn) {
 	_ = nc.Close()
 }
 
-// dialsAtOnce is how many connections are opened side by side. When all clients want
-// one, as after a failover, the first ones get theirs sooner than if all shared the
-// processors of the database and of the proxy.
-const dialsAtOnce = 16
-
 // openInTurn opens a connection when there are not too many others on their way.
-func (t *TargetGroup) openInTurn(ctx context.Context, o *TargetOptions, key pool.Key, d *pool.DialAttempt) (link, error) {
-	select {
-	case t.turns <- struct{}{}:
-		defer func() { <-t.turns }()
-	case <-ctx.Done():
-		return link{}, ctx.Err()
+func (t *TargetGroup) openInTurn(ctx context.Context, o *TargetOptions, key pool.Key, d *pool.DialAttempt) (l link, err error) {
+	if err := t.turns.take(ctx); err != nil {
+		return link{}, err
 	}
+	defer func() { t.turns.done(err == nil) }()
 	ctx, stop := context.WithTimeout(ctx, o.ConnectTimeout)
 	defer stop()
 	return t.open(ctx, o, key, d)
