@@ -136,6 +136,7 @@ func (c *client) toldLost(e *wire.Error, packet []byte) {
 		c.direct.forgetNewest(r.p)
 	}
 	c.direct.lose()
+	c.direct.explicit = c.explicit
 	c.resume(c.seq == 1 && c.w.rng.IntN(2) == 0 && wire.Command(r.p[4]) != wire.ComResetConnection)
 }
 
