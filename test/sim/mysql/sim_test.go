@@ -49,7 +49,12 @@ func TestSimulation(t *testing.T) {
 	t.Logf("%d commands answered", commands)
 	for kind, n := range met {
 		t.Logf("%d %s", n, fault(kind))
-		if n == 0 && seeds >= 300 && fault(kind) != stateLost { // which is rare
+		enough := 300
+		switch fault(kind) {
+		case stateLost, clientLost, clientKilled: // which are rare
+			enough = 10_000
+		}
+		if n == 0 && seeds >= enough {
 			t.Errorf("no %s", fault(kind))
 		}
 	}
