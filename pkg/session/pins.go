@@ -54,7 +54,6 @@ const (
 	PinLongData
 	PinDiagnostics
 	PinFoundRows
-	PinRowCount
 	PinHandler
 	PinXA
 	PinProcedure
@@ -66,7 +65,7 @@ var pinNames = [...]string{
 	"session_function", "unknown_statement", "large_statement", "unnamed_statement", "client_encoding",
 	"replication", "startup_parameter", "parameter_changed",
 	"user_variable", "session_variable", "session_track", "state_change", "lock_tables", "read_lock", "instance_lock",
-	"next_transaction", "open_cursor", "long_data", "diagnostics", "found_rows", "row_count", "handler", "xa",
+	"next_transaction", "open_cursor", "long_data", "diagnostics", "found_rows", "handler", "xa",
 	"procedure",
 }
 

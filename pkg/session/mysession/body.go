@@ -53,8 +53,13 @@ func (s *Session) clientBody(p []byte) int {
 			s.srv.scanner.Write(p[:n])
 		}
 	}
-	if to == toServer || to == toScan {
+	switch to {
+	case toServer:
 		s.host.ToServer(p[:n])
+	case toScan:
+		if !s.sendScanned(p[:n]) {
+			return n
+		}
 	}
 	if !b.open() {
 		s.bodyEnds(to)
@@ -64,11 +69,8 @@ func (s *Session) clientBody(p []byte) int {
 
 // bodyEnds is called when all of a command has come.
 func (s *Session) bodyEnds(to bodyTo) {
-	switch to {
-	case toFailure:
+	if to == toFailure {
 		s.answerFailure()
-	case toScan:
-		s.scanned()
 	}
 	// Perhaps everything else was waiting for the end of this command.
 	s.settle()

@@ -189,7 +189,7 @@ func (s *Session) begin(c *command, sh shape) *exchange {
 
 // pass forwards the command, as far as it is there, or drops it.
 func (s *Session) pass(c *command, to bodyTo) int {
-	if to == toServer || to == toScan {
+	if to == toServer {
 		s.host.ToServer(c.p)
 	}
 	s.rest(c, to)
@@ -198,10 +198,15 @@ func (s *Session) pass(c *command, to bodyTo) int {
 
 // rest lets what is not there of the command follow.
 func (s *Session) rest(c *command, to bodyTo) {
-	s.body = body{left: wire.HeaderLen + c.size - len(c.p), more: c.size == wire.MaxPayload, seq: 1, to: to}
+	s.body = c.rest(to)
 	if !s.body.open() {
 		s.bodyEnds(to)
 	}
+}
+
+// rest is what is not there of the command.
+func (c *command) rest(to bodyTo) body {
+	return body{left: wire.HeaderLen + c.size - len(c.p), more: c.size == wire.MaxPayload, seq: 1, to: to}
 }
 
 // answer answers a command of one packet in place of the server.

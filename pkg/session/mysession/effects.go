@@ -61,12 +61,7 @@ func (s *Session) noteEffects(x *exchange, res *myscan.Result) {
 		x.outcome = outcomeNothing
 	}
 	if x.shape == shapePrepare {
-		// It is the executions that have them. But the values that stand for
-		// ROW_COUNT() and FOUND_ROWS() cannot be put into them.
-		if effects&(myscan.EffectRowCount|myscan.EffectFoundRows) != 0 {
-			s.pin(session.PinRowCount)
-		}
-		return
+		return // it is the executions that have them
 	}
 	p := pinsOf(effects)
 	if x.tracked.use == tracksPin {

@@ -110,6 +110,8 @@ type exchange struct {
 	rows   wire.Rows
 	// packet is the part of a definition that is still to come.
 	packet int
+	// renamed is what was rewritten of the text.
+	renamed []renaming
 
 	// fileSeq is the sequence id of the next packet of the client's file, left how
 	// much of its present packet is to come.

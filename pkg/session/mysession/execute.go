@@ -63,11 +63,23 @@ func (s *Session) clientExecute(c *command) (int, bool) {
 	if !ok || !s.beforeText(&st.res) {
 		return 0, false
 	}
-	pr := s.ensurePrepared(st)
+	pr, renamed, refused := s.preparedFor(st)
+	if refused {
+		return s.refuse(c, untoldError), true
+	}
 	if pr == nil {
 		return 0, false
 	}
-	return s.execute(c, st, pr, &x, tracked), true
+	return s.execute(c, &execution{st, pr, x, tracked, renamed}), true
+}
+
+// execution is one of a statement that the server has.
+type execution struct {
+	st      *statement
+	pr      *prepared
+	head    wire.Execute
+	tracked trackedText
+	renamed []renaming
 }
 
 // short waits for more of a command whose head is not there.
@@ -78,8 +90,9 @@ func (s *Session) short(c *command) (int, bool) {
 	return s.refuse(c, wire.Malformed()), true
 }
 
-// execute sends the execution of a statement that the server has.
-func (s *Session) execute(c *command, st *statement, pr *prepared, x *wire.Execute, tracked trackedText) int {
+// execute sends it.
+func (s *Session) execute(c *command, ex *execution) int {
+	st, pr, x := ex.st, ex.pr, &ex.head
 	types := st.types
 	if x.HasTypes && !bytes.Equal(types, x.Types) {
 		types = bytes.Clone(x.Types)
@@ -97,7 +110,7 @@ func (s *Session) execute(c *command, st *statement, pr *prepared, x *wire.Execu
 	e := s.begin(c, shapeResult)
 	s.work.Simple--
 	s.work.Extended++
-	e.stmt, e.pr, e.binary, e.tracked = st, pr, true, tracked
+	e.stmt, e.pr, e.binary, e.tracked, e.renamed = st, pr, true, ex.tracked, ex.renamed
 	s.noteEffects(e, &st.res)
 	if st.cursor {
 		st.cursor = false // the server closes it
@@ -155,6 +168,9 @@ func (s *Session) executed(x *exchange) {
 	st := x.stmt
 	if st == nil || s.statements[st.id] != st {
 		return
+	}
+	if x.pr.once && s.srv.prepared.get(x.pr.key) == x.pr {
+		s.evict(x.pr)
 	}
 	st.long = false // the server forgets the data, whatever became of the execution
 	st.cursor = !x.failed && s.srv.status.Has(wire.StatusCursorExists)

@@ -116,3 +116,34 @@ func TestLongCommandsWithoutConnection(t *testing.T) {
 		t.Fatalf("%q", lines)
 	}
 }
+
+// TestLongTextsWithValues: a text that is too long to be held, and asks for a value of
+// the session, is not run where another client's would be found.
+func TestLongTextsWithValues(t *testing.T) {
+	for _, c := range []struct {
+		text    string
+		refused bool
+	}{
+		{"select row_count(), '" + string(bytes.Repeat([]byte("x"), holdText)) + "'", true},
+		{"select '" + string(bytes.Repeat([]byte("x"), holdText)) + "', found_rows()", true},
+		{"select '" + string(bytes.Repeat([]byte("x"), holdText)) + "'; select row_count()", false},
+	} {
+		for _, n := range []int{64, 1000, 1 << 20} {
+			sh := NewShared(10)
+			h := &counting{}
+			h.srv = NewServer(sh, &ServerFacts{Capabilities: wire.Always, Base: map[string]string{"autocommit": "ON"}})
+			var s Session
+			s.Init(Options{Host: h, Shared: sh, Capabilities: wire.Always, LoginSeq: 2})
+			s.Start()
+			h.toClient.Reset()
+			query := wire.AppendPacket(nil, 0, append([]byte{byte(wire.ComQuery)}, c.text...))
+			feedAll(t, s.ClientData, bytes.Clone(query), n)
+			if refused := h.toServer.Len() < len(query); refused != c.refused {
+				t.Fatalf("%.30q: %d of %d bytes were sent", c.text, h.toServer.Len(), len(query))
+			}
+			if e, ok := wire.ParseError(h.toClient.Bytes()[min(wire.HeaderLen, h.toClient.Len()):]); c.refused && (!ok || e.Code != codeNotSupported || !s.Idle()) {
+				t.Fatalf("%.30q: the client was told %q", c.text, h.toClient.Bytes())
+			}
+		}
+	}
+}

@@ -179,7 +179,7 @@ func (s *Session) losesSilent(err *wire.Error) {
 
 // forgettable are pins whose state nobody misses, or whose loss shows by itself: a
 // fetch from a cursor that is not open is refused.
-const forgettable = session.PinDiagnostics | session.PinFoundRows | session.PinRowCount | session.PinOpenCursor
+const forgettable = session.PinDiagnostics | session.PinFoundRows | session.PinOpenCursor
 
 // verdict is what a client is told. undone tells that what was done is undone. What it
 // has lost that it had set up itself is connection trouble: whoever tries again

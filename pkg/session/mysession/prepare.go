@@ -30,13 +30,10 @@ func (s *Session) clientPrepare(c *command) (int, bool) {
 	if !s.beforeText(&res) {
 		return 0, false
 	}
-	t, rewritten := s.rewritten(p, &res, true)
-	if !rewritten {
-		t = p
-	}
-	st := &statement{text: internText(t), space: s.settings, res: res}
+	t, renamed := s.rewritten(p, &res, later)
+	st := &statement{text: internText(t), space: s.settings, res: res, renamed: renamed}
 	s.startPrepare(c, st)
-	if rewritten {
+	if renamed != nil {
 		s.host.ToServer(wire.AppendCommand(s.srv.scratch[:0], wire.ComStmtPrepare, t))
 		s.rest(c, toNowhere)
 		return len(c.p), true
@@ -54,7 +51,7 @@ func (s *Session) clientPrepareLong(c *command) (int, bool) {
 	s.startPrepare(c, st)
 	s.pin(session.PinLargeStatement)
 	s.startScan(c.payload()[1:])
-	return s.pass(c, toScan), true
+	return s.passScanned(c), true
 }
 
 // startPrepare notes that the client's statement is being prepared. A statement of
@@ -70,7 +67,7 @@ func (s *Session) startPrepare(c *command, st *statement) {
 		s.makeRoom()
 	}
 	x := s.begin(c, shapePrepare)
-	x.stmt, x.pr = st, pr
+	x.stmt, x.pr, x.renamed = st, pr, st.renamed
 	s.noteEffects(x, &st.res)
 	x.affected = s.affected
 }
@@ -181,11 +178,38 @@ func (s *Session) define(st *statement) {
 // ensurePrepared makes sure that the statement is prepared on the connection; nil
 // if that is under way. The command at hand comes again then.
 func (s *Session) ensurePrepared(st *statement) *prepared {
-	srv := s.srv
 	if st.own != nil {
 		return st.own
 	}
-	key := preparedKey{st.text, st.space}
+	return s.ensureText(st, st.text)
+}
+
+// preparedFor is the same for an execution. If the statement asks for ROW_COUNT() or
+// FOUND_ROWS(), which the connection does not know, one with these values in its text is
+// prepared for this execution alone. refused tells that they have no place there.
+func (s *Session) preparedFor(st *statement) (pr *prepared, renamed []renaming, refused bool) {
+	if !s.needsValues(&st.res) {
+		return s.ensurePrepared(st), st.renamed, false
+	}
+	if st.own != nil || st.res.CannotReplace {
+		return nil, nil, true
+	}
+	sql := []byte(st.text.String())
+	res := s.scan(sql)
+	sql, renamed = s.rewritten(sql, &res, again)
+	if renamed == nil {
+		return nil, nil, true
+	}
+	if pr = s.ensureText(st, internText(sql)); pr != nil {
+		pr.once = true
+	}
+	return pr, append(renamed, st.renamed...), false
+}
+
+// ensureText makes sure that a text is prepared as the statement was.
+func (s *Session) ensureText(st *statement, t text) *prepared {
+	srv := s.srv
+	key := preparedKey{t, st.space}
 	if pr := srv.prepared.get(key); pr != nil {
 		s.preparing = false
 		if !s.apply(s.settings) {
@@ -205,7 +229,7 @@ func (s *Session) ensurePrepared(st *statement) *prepared {
 		}
 	}
 	s.makeRoom()
-	x := s.own(forPrepare, shapePrepare, wire.AppendCommand(srv.scratch[:0], wire.ComStmtPrepare, st.text.String()))
+	x := s.own(forPrepare, shapePrepare, wire.AppendCommand(srv.scratch[:0], wire.ComStmtPrepare, t.String()))
 	x.pr = &prepared{key: key}
 	s.valuesHere = false
 	s.pause()

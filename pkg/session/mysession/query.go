@@ -50,10 +50,14 @@ func (s *Session) clientQuery(c *command) (int, bool) {
 	if !ok || !s.beforeText(&res) {
 		return 0, false
 	}
+	if s.untold(&res) {
+		return s.refuse(c, untoldError), true
+	}
 	x := s.begin(c, shapeResult)
 	x.tracked = tracked
 	s.noteEffects(x, &res)
-	if t, ok := s.rewritten(sql, &res, false); ok {
+	if t, renamed := s.rewritten(sql, &res, atOnce); renamed != nil {
+		x.renamed = renamed
 		head := c.payload()[:at]
 		out := wire.AppendHeader(nil, len(head)+len(t), 0)
 		out = append(append(out, head...), t...)
@@ -72,7 +76,39 @@ func (s *Session) clientQueryLong(c *command, sql []byte) (int, bool) {
 	}
 	s.begin(c, shapeResult)
 	s.startScan(sql)
-	return s.pass(c, toScan), true
+	return s.passScanned(c), true
+}
+
+// passScanned forwards a command whose text is read as it streams by.
+func (s *Session) passScanned(c *command) int {
+	s.body = c.rest(toScan)
+	if s.sendScanned(c.p) && !s.body.open() {
+		s.bodyEnds(toScan)
+	}
+	return len(c.p)
+}
+
+// sendScanned forwards a part of such a command. At its end it is known what the text
+// is, and that can still be held back: a server begins with it when it has all of it.
+// It gives false then; the client is told when all has been dealt with.
+func (s *Session) sendScanned(p []byte) bool {
+	if !s.body.open() && !s.scanned() {
+		s.withhold(untoldError)
+		s.bodyEnds(toFailure)
+		return false
+	}
+	s.host.ToServer(p)
+	return true
+}
+
+// withhold throws the connection away, on which a part of a command waits for its
+// end, and tells the client why, or what it has lost.
+func (s *Session) withhold(why *wire.Error) {
+	if s.srv.inTransaction() || s.srv.unsure || s.pins&^forgettable != 0 {
+		why = verdict(outcomeUndone, true, s.pins&^forgettable)
+	}
+	s.failure = why
+	s.detach(true)
 }
 
 // scan reads one complete text.
@@ -90,16 +126,17 @@ func (s *Session) startScan(sql []byte) {
 	sc.Write(sql)
 }
 
-// scanned is called at the end of a long text.
-func (s *Session) scanned() {
+// scanned is called at the end of a long text. It gives false if the text must not
+// be run.
+func (s *Session) scanned() bool {
 	srv := s.srv
-	if srv == nil {
-		return
-	}
 	res := srv.scanner.Result()
 	x := &srv.x
 	if x.stage == stageNone {
-		return
+		return true
+	}
+	if x.shape == shapeResult && s.needsValues(&res) {
+		return false
 	}
 	if st := x.stmt; st != nil {
 		st.res = res
@@ -109,4 +146,5 @@ func (s *Session) scanned() {
 		x.tracked.use = tracksPin
 	}
 	s.noteEffects(x, &res)
+	return true
 }

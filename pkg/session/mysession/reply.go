@@ -223,7 +223,11 @@ func (s *Session) serverError(msg []byte) {
 	if x.why != forClient && s.failure == nil {
 		s.failure, _ = wire.ParseError(msg[wire.HeaderLen:])
 	}
-	s.forward(msg)
+	if x.renamed != nil {
+		s.renamedError(msg)
+	} else {
+		s.forward(msg)
+	}
 	s.completed()
 }
 

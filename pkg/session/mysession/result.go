@@ -23,10 +23,13 @@ func (s *Session) serverColumns(msg []byte) int {
 	return len(msg)
 }
 
-// serverDefinitions passes on definitions of columns or parameters, which are not
-// looked into: their number is known.
+// serverDefinitions passes on definitions of columns or parameters, which mostly are
+// not looked into: their number is known.
 func (s *Session) serverDefinitions(p []byte) int {
 	x := &s.srv.x
+	if x.renamed != nil && s.heard() {
+		return s.renamedDefinition(p)
+	}
 	n := 0
 	for x.columns > 0 || x.packet > 0 {
 		if x.packet > 0 {

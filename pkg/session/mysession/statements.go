@@ -37,6 +37,8 @@ type statement struct {
 	// something else in another schema or under another sql_mode.
 	space *Settings
 	res   myscan.Result
+	// renamed is what of the client's text was rewritten.
+	renamed []renaming
 	// own is where the statement is prepared if it has state there that other
 	// clients' statements of the same text must not meet: an open cursor, or long
 	// data. It is not in the connection's set meanwhile. only tells that it is
@@ -54,7 +56,9 @@ type prepared struct {
 	key preparedKey
 	id  uint32 // the server's
 	// types is what the newest execution there said of the parameters.
-	types        []byte
+	types []byte
+	// once: it is of no use after the next execution.
+	once         bool
 	newer, older *prepared
 }
 

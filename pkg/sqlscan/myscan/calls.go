@@ -9,7 +9,6 @@ type openCall struct {
 	start     int
 	opened    bool
 	qualified bool // behind a dot
-	item      bool // where an item of the select list starts
 }
 
 // systemVariable is the name of a system variable that is being read.
@@ -17,7 +16,6 @@ type systemVariable struct {
 	stage uint8 // 0: none, 1: behind @@, 2: behind the scope, 3: behind its dot
 	start int
 	scope token
-	item  bool
 }
 
 // exactStage is how much was read of SELECT call [[AS] alias] [LIMIT n].
@@ -52,18 +50,12 @@ var callKinds = [tokenEnd]CallKind{
 	fnRowCount: CallRowCount, fnFoundRows: CallFoundRows, fnConnectionID: CallConnectionID, idThreadID: CallThreadID,
 }
 
-// startsItem tells whether what comes next may be an item of the select list of
-// the outermost query.
-func (m *machine) startsItem() bool {
-	return m.selectList && m.depth == 0 && (m.prev == kwSelect || m.prev == tokComma)
-}
-
 // openCall takes the name of a function.
 func (m *machine) openCall(t token, start int) {
 	if m.phase == phaseInsert || m.phase == phaseCall || t == fnSequence && m.mode&ModeMariaDB == 0 {
 		return
 	}
-	m.call = openCall{fn: t, start: start, qualified: m.prev == tokDot, item: m.startsItem()}
+	m.call = openCall{fn: t, start: start, qualified: m.prev == tokDot}
 	if m.comment.seen {
 		m.called(false, 0)
 		m.called(true, 0)
@@ -92,40 +84,28 @@ func (m *machine) called(empty bool, end int) {
 	}
 	m.add(e)
 	if kind := callKinds[m.call.fn]; kind != CallNone {
-		m.addCall(Call{kind, m.call.start, end, m.call.item}, empty && !m.call.qualified)
+		m.addCall(Call{kind, m.call.start, end, m.statements == 1}, empty && !m.call.qualified)
 	}
 }
 
 // addCall lists a call that may have to be replaced.
 func (m *machine) addCall(c Call, replaceable bool) {
+	values := c.First && (c.Kind == CallRowCount || c.Kind == CallFoundRows)
 	switch {
 	case m.inert:
-	case !replaceable, m.definition, m.positional, m.comment.seen, m.numCalls == MaxCalls:
-		m.cannotReplace = true
+		return
+	case !replaceable, m.definition, m.comment.seen, m.numCalls == MaxCalls:
+		m.cannotReplace = m.cannotReplace || values
 	default:
-		m.wasItem = c.Item
-		c.Item = false
 		m.calls[m.numCalls] = c
 		m.numCalls++
 	}
-}
-
-// itemToken takes the token behind a call at the start of an item of the select
-// list, which tells whether the call is all of the item.
-func (m *machine) itemToken(t token) {
-	if !m.wasItem {
-		return
-	}
-	m.wasItem = false
-	switch t {
-	case tokNone, tokComma, kwFrom, kwInto, kwUnion, kwWhere, kwLimit, kwOrder, kwFor:
-		m.calls[m.numCalls-1].Item = true
-	}
+	m.values = m.values || values
 }
 
 // openSystem takes @@ at the offset start.
 func (m *machine) openSystem(start int) {
-	m.system = systemVariable{stage: 1, start: start, item: m.startsItem()}
+	m.system = systemVariable{stage: 1, start: start}
 	m.plain = false
 }
 
@@ -161,7 +141,7 @@ func (m *machine) systemToken(t token, end int) token {
 		m.add(EffectReadTrack)
 	case idThreadID:
 		m.add(EffectConnectionID)
-		m.addCall(Call{CallThreadID, s.start, end, s.item}, true)
+		m.addCall(Call{CallThreadID, s.start, end, m.statements == 1}, true)
 		if m.stage == exactStart {
 			m.exact = Exact{}
 			m.exactCall = t

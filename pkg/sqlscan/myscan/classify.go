@@ -95,7 +95,7 @@ func (m *machine) add(e Effects) {
 // setPlain finds out whether tokens without meaning of their own can be skipped.
 func (m *machine) setPlain() {
 	m.plain = m.phase == phaseBody && m.stage == exactNot && m.call.fn == tokNone && m.system.stage == 0 &&
-		!m.wasItem && !m.comment.open && !m.comment.dirty
+		!m.comment.open && !m.comment.dirty
 }
 
 // token classifies the next token, which lies at the offsets start to end of the
@@ -108,7 +108,6 @@ func (m *machine) token(t token, start, end int) {
 		return
 	}
 	m.plain = false
-	m.itemToken(t)
 	if m.system.stage != 0 {
 		if t = m.systemToken(t, end); t == tokSystem {
 			return
@@ -196,7 +195,6 @@ func (m *machine) dispatch(t token) {
 		if !m.comment.seen {
 			m.stage = exactStart
 		}
-		m.selectList = t == kwSelect
 	case kwCall, kwGet, kwLoad:
 		m.assigns = true
 	case kwExecute:
@@ -233,11 +231,6 @@ func (m *machine) bodyToken(t token) {
 		if (prev == kwNext || prev == kwPrevious) && m.mode&ModeMariaDB != 0 {
 			m.add(EffectSequence)
 		}
-	case kwOrder, kwGroup:
-		m.positional = true
-	}
-	if t == kwFrom || t == kwInto || t == kwUnion || t == kwWhere || t == kwLimit {
-		m.selectList = m.selectList && m.depth != 0
 	}
 }
 
@@ -257,7 +250,6 @@ func (m *machine) semicolon() {
 
 // endStatement settles what only the end of a statement can settle.
 func (m *machine) endStatement() {
-	m.itemToken(tokNone)
 	m.endExact()
 	if m.phase == phaseKill {
 		m.kill = Kill{Form: KillOther}
@@ -274,8 +266,6 @@ func (m *machine) endStatement() {
 	m.comment = executable{}
 	m.assigns = false
 	m.definition = false
-	m.positional = false
-	m.selectList = false
 	if !m.routine.open {
 		m.inert = false
 	}

@@ -81,10 +81,8 @@ type machine struct {
 	assigns       bool // user variables of the statement are written
 	inert         bool // the statement is stored, not run
 	definition    bool // the statement defines something
-	positional    bool // behind ORDER BY or GROUP BY, where an integer means a column
-	selectList    bool // in the select list of the outermost query
-	wasItem       bool // the call just read may be all of an item there
 	exactDone     bool
+	values        bool // the first statement asks for ROW_COUNT() or FOUND_ROWS()
 	cannotReplace bool
 
 	buf [64]byte

@@ -31,10 +31,8 @@ const (
 type Call struct {
 	Kind       CallKind
 	Start, End int
-	// Item tells that the call is by itself an item, without an alias, of the
-	// select list of the outermost query. The server names the column by the
-	// text of the call, so a replacement needs that as an alias.
-	Item bool
+	// First tells that it is in the first statement of the text.
+	First bool
 }
 
 // KillForm is what a KILL ends.
@@ -81,8 +79,8 @@ type Result struct {
 	ReadOnly bool
 
 	// Calls holds the first NumCalls calls that may have to be replaced.
-	// CannotReplace tells that there is one that is not listed or at a place
-	// where a constant would mean something else.
+	// CannotReplace tells that the first statement has a ROW_COUNT() or
+	// FOUND_ROWS() that is not listed, or may have one.
 	Calls         [MaxCalls]Call
 	NumCalls      int
 	CannotReplace bool
@@ -128,7 +126,7 @@ func (s *Scanner) Result() Result {
 		r.Effects = r.Effects.Session()
 	}
 	if r.Effects&EffectUnknown != 0 {
-		r.CannotReplace = r.Effects&(EffectRowCount|EffectFoundRows|EffectConnectionID) != 0
+		r.CannotReplace = m.values
 		if m.kill.Form != KillNone {
 			r.Kill.Form = KillOther
 		}

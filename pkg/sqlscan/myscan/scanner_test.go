@@ -10,37 +10,40 @@ import (
 func TestCalls(t *testing.T) {
 	for _, c := range []struct {
 		text   string
-		want   string // the calls, those that are items marked with *
+		want   string // the calls, those of the first statement marked with *
 		cannot bool
 	}{
 		{"SELECT ROW_COUNT()", "ROW_COUNT()*", false},
-		{"SELECT `connection_id` ( /**/ ) , found_rows() x", "`connection_id` ( /**/ )*|found_rows()", false},
-		{"SELECT f(1, CONNECTION_ID()), CONNECTION_ID() + 1", "CONNECTION_ID()|CONNECTION_ID()", false},
-		{"SELECT 1, CONNECTION_ID() FROM t", "CONNECTION_ID()*", false},
-		{"SELECT a FROM t WHERE id = @@session.pseudo_thread_id", "@@session.pseudo_thread_id", false},
-		{"SELECT @@pseudo_thread_id, 1", "@@pseudo_thread_id*", false},
-		{"SET @a = CONNECTION_ID()", "CONNECTION_ID()", false},
+		{"SELECT `connection_id` ( /**/ ) , found_rows() x", "`connection_id` ( /**/ )*|found_rows()*", false},
+		{"SELECT f(1, CONNECTION_ID()), CONNECTION_ID() + 1", "CONNECTION_ID()*|CONNECTION_ID()*", false},
+		{"SELECT a FROM t WHERE id = @@session.pseudo_thread_id", "@@session.pseudo_thread_id*", false},
+		{"SET @a = CONNECTION_ID()", "CONNECTION_ID()*", false},
 		{"SET pseudo_thread_id = 5", "", false},
-		{"SELECT * FROM (SELECT CONNECTION_ID()) t", "CONNECTION_ID()", false},
-		{"SELECT a FROM t ORDER BY CONNECTION_ID()", "", true},
-		{"CREATE TABLE t (a int DEFAULT (CONNECTION_ID()))", "", true},
-		{"SELECT x.connection_id()", "", true},
-		{"SELECT CONNECTION_ID(1)", "", true},
-		{"SELECT /*!50000 CONNECTION_ID() */", "", true},
-		{"SELECT CONNECTION_ID(), 'x", "", true},
+		{"SELECT * FROM (SELECT CONNECTION_ID()) t", "CONNECTION_ID()*", false},
+		{"SELECT a FROM t ORDER BY ROW_COUNT()", "ROW_COUNT()*", false},
+		{"SELECT ROW_COUNT(); SELECT FOUND_ROWS()", "ROW_COUNT()*|FOUND_ROWS()", false},
+		{"CREATE TABLE t (a int DEFAULT (CONNECTION_ID()))", "", false},
+		{"CREATE TABLE t SELECT ROW_COUNT()", "", true},
+		{"SELECT 1; CREATE TABLE t SELECT ROW_COUNT()", "", false},
+		{"SELECT x.found_rows()", "", true},
+		{"SELECT x.connection_id()", "", false},
+		{"SELECT ROW_COUNT(1)", "", true},
+		{"SELECT /*!50000 ROW_COUNT() */", "", true},
+		{"SELECT ROW_COUNT(), 'x", "", true},
+		{"SELECT 'x'; SELECT ROW_COUNT(), 'x", "", false},
 		{"SELECT 'CONNECTION_ID()', `ROW_COUNT()` -- FOUND_ROWS()", "", false},
-		{"CREATE VIEW v AS SELECT CONNECTION_ID()", "", false},
-		{"INSERT INTO connection_id() VALUES (), (ROW_COUNT())", "ROW_COUNT()", false},
+		{"CREATE VIEW v AS SELECT ROW_COUNT()", "", false},
+		{"INSERT INTO connection_id() VALUES (), (ROW_COUNT())", "ROW_COUNT()*", false},
 		{
 			"SELECT " + strings.Repeat("1+ROW_COUNT(),", 9) + "1",
-			strings.TrimSuffix(strings.Repeat("ROW_COUNT()|", 8), "|"), true,
+			strings.TrimSuffix(strings.Repeat("ROW_COUNT()*|", 8), "|"), true,
 		},
 	} {
 		r := scan(c.text, 0)
 		var got []string
 		for _, call := range r.Calls[:r.NumCalls] {
 			s := c.text[call.Start:call.End]
-			if call.Item {
+			if call.First {
 				s += "*"
 			}
 			got = append(got, s)

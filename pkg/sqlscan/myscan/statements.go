@@ -153,7 +153,6 @@ func (m *machine) explainToken(t token) {
 		}
 		m.dispatch(t)
 		m.stage = exactNot
-		m.selectList = false
 	case tokOpen:
 		m.phase = phaseBody
 		m.bodyToken(t)

@@ -45,7 +45,6 @@ const (
 	kwFrom
 	kwFunction
 	kwGlobal
-	kwGroup
 	kwHard
 	kwHighPriority
 	kwIf
@@ -64,7 +63,6 @@ const (
 	kwNot
 	kwOn
 	kwOr
-	kwOrder
 	kwPackage
 	kwPassword
 	kwPersist
@@ -88,12 +86,10 @@ const (
 	kwTo
 	kwTransaction
 	kwTrigger
-	kwUnion
 	kwValue
 	kwVariables
 	kwView
 	kwWarnings
-	kwWhere
 	kwWhile
 
 	// Words that start a statement, from here to kwXA.
@@ -200,7 +196,6 @@ var words = []struct {
 	{"from", kwFrom},
 	{"function", kwFunction},
 	{"global", kwGlobal},
-	{"group", kwGroup},
 	{"hard", kwHard},
 	{"high_priority", kwHighPriority},
 	{"if", kwIf},
@@ -219,7 +214,6 @@ var words = []struct {
 	{"not", kwNot},
 	{"on", kwOn},
 	{"or", kwOr},
-	{"order", kwOrder},
 	{"package", kwPackage},
 	{"password", kwPassword},
 	{"persist", kwPersist},
@@ -244,12 +238,10 @@ var words = []struct {
 	{"to", kwTo},
 	{"transaction", kwTransaction},
 	{"trigger", kwTrigger},
-	{"union", kwUnion},
 	{"value", kwValue},
 	{"variables", kwVariables},
 	{"view", kwView},
 	{"warnings", kwWarnings},
-	{"where", kwWhere},
 	{"while", kwWhile},
 
 	{"cache", kwAdmin},

@@ -206,8 +206,8 @@ func (p *performance) withIDs(sql string) string {
 func (p *performance) withoutIDs(text string) string {
 	for name, c := range p.clients {
 		if c != nil {
-			number := regexp.MustCompile(fmt.Sprintf(`\b%d\b`, c.Greeting.ThreadID))
-			text = number.ReplaceAllString(text, "{"+name+"}")
+			number := regexp.MustCompile(fmt.Sprintf(`(^|[^ ]|[^n] )\b%d\b`, c.Greeting.ThreadID)) // but no collation
+			text = number.ReplaceAllString(text, "$1{"+name+"}")
 		}
 	}
 	return text

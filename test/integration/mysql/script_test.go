@@ -130,9 +130,9 @@ func (s script) applies(f myserver.Flavor) bool {
 
 // commands are the verbs of steps. Some have no reply, and then no lines.
 var commands = map[string]func(r *performance, c *myclient.Conn, words string) ([]string, error){
-	"prepare": func(_ *performance, c *myclient.Conn, words string) ([]string, error) {
+	"prepare": func(r *performance, c *myclient.Conn, words string) ([]string, error) {
 		name, sql, _ := strings.Cut(words, " ")
-		return c.Prepare(name, sql)
+		return c.Prepare(name, r.withIDs(sql))
 	},
 	"execute": func(_ *performance, c *myclient.Conn, words string) ([]string, error) {
 		f := strings.Fields(words)

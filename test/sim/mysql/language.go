@@ -283,8 +283,10 @@ func (s *server) value(e string) string {
 		return strconv.Itoa(int(s.id))
 	case strings.HasPrefix(e, "CAST(@@"):
 		return s.vars[strings.Fields(e[7:])[0]]
-	case strings.HasPrefix(e, "CAST("):
-		return strings.Fields(e[5:])[0]
+	case strings.HasPrefix(e, "IFNULL(CAST("):
+		return strings.Fields(e[len("IFNULL(CAST("):])[0]
+	case strings.HasPrefix(e, "IFNULL("):
+		return strings.Split(e[len("IFNULL("):], ",")[0]
 	case e == "@@autocommit", e == "@@foreign_key_checks":
 		return map[string]string{"ON": "1", "OFF": "0"}[s.vars[e[2:]]]
 	case strings.HasPrefix(e, "@@"):
