@@ -110,6 +110,10 @@ func (s *Session) survive(why *wire.Error) {
 	}
 	l := lostRequests{s: s, open: srv.tx != 'I', told: srv.told}
 	l.err = verdict(l.judge(why), why, lost)
+	if lost&session.PinListen != 0 {
+		s.endListener(l.err, why)
+		return
+	}
 	l.answer()
 	for i := srv.owed.n - 1; i >= 0 && !l.granted; i-- {
 		if srv.owed.at(i).act != skip {
@@ -130,6 +134,20 @@ func (s *Session) survive(why *wire.Error) {
 	if paused {
 		s.host.ResumeClient()
 	}
+}
+
+// endListener ends a session that waits for notifications: it may never send anything
+// again, so nothing but the end of its connection can tell it that none will come.
+func (s *Session) endListener(e, why *wire.Error) {
+	fatal := *e
+	fatal.Severity = wire.SeverityFatal
+	if why != nil {
+		fatal.Code = why.Code
+	} else {
+		s.srv = nil
+	}
+	s.host.ToClient(wire.AppendErrorResponse(nil, &fatal))
+	s.abandon()
 }
 
 // detach gives up the connection, and what the client had there. release tells that
