@@ -88,7 +88,7 @@ func (s *Session) becomes(shared *Shared, asked *wire.ChangeUser, seq byte) {
 	}
 	s.loginCollation = collation
 	s.newest, s.lastID, s.affected, s.foundRows = 0, 0, 0, 0
-	s.tracking, s.explicit = nil, false
+	s.tracking, s.explicit, s.lostSchema = nil, false, ""
 	s.initSettings(collation, asked.Schema)
 	s.Start()
 }

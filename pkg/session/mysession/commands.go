@@ -19,6 +19,8 @@ func (s *Session) okConcluded(x *exchange) {
 	switch x.command {
 	case wire.ComResetConnection:
 		s.resetConcluded()
+	case wire.ComSetOption:
+		s.multi, s.srv.multi = x.valueSet, x.valueSet
 	case wire.ComStmtReset:
 		if st := x.stmt; st != nil && s.statements[st.id] == st {
 			st.cursor, st.long = false, false
@@ -119,7 +121,14 @@ func (s *Session) clientSetOption(c *command) (int, bool) {
 	if c.size != 3 || binary.LittleEndian.Uint16(c.payload()[1:]) > wire.OptionMultiStatementsOff {
 		return s.refuse(c, wire.NewError(wire.CodeUnknownCommand, "Unknown command")), true
 	}
-	s.multi = binary.LittleEndian.Uint16(c.payload()[1:]) == wire.OptionMultiStatementsOn
+	multi := binary.LittleEndian.Uint16(c.payload()[1:]) == wire.OptionMultiStatementsOn
+	if s.state == active {
+		// What it answers tells of the warnings that are there.
+		x := s.begin(c, shapeOK)
+		x.valueSet = multi
+		return s.pass(c, toServer), true
+	}
+	s.multi = multi
 	s.host.ToClient(wire.AppendResultEnd(nil, 1, s.caps, wire.OK{Status: s.presentStatus()}))
 	return len(c.p), true
 }

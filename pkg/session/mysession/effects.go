@@ -83,7 +83,7 @@ func (s *Session) noteEffects(x *exchange, res *myscan.Result) {
 
 // concluded draws conclusions from the complete reply to a command of the client's.
 func (s *Session) concluded(x *exchange) {
-	s.retries = 0
+	s.retries, s.schemaTried = 0, false
 	switch x.shape {
 	case shapeResult:
 		s.resultConcluded(x)
@@ -123,7 +123,7 @@ func (s *Session) resultConcluded(x *exchange) {
 	if x.foundSet {
 		s.foundRows = x.found
 	}
-	s.valuesHere = true
+	s.valuesHere, s.foundHere = true, true
 	if x.binary {
 		s.executed(x)
 	}

@@ -123,6 +123,9 @@ type exchange struct {
 	value    uint64
 	valueSet bool
 
+	// collation is that of the newest definition of a text that the proxy asked for.
+	collation uint16
+
 	target  *Settings // forSettings, forSchema: what is being applied
 	learned []Setting // forCollation: what has become of it; forVariables, forAll: what there is
 

@@ -19,6 +19,9 @@ const (
 	// codeArguments is ER_WRONG_ARGUMENTS, codeNoCursor ER_STMT_HAS_NO_OPEN_CURSOR.
 	codeArguments = 1210
 	codeNoCursor  = 1421
+	// codeWrongValue is ER_WRONG_VALUE_FOR_VAR: what a login with a character set that
+	// clients cannot use ends with.
+	codeWrongValue = 1231
 	// codeParse is ER_PARSE_ERROR, codeNotSupported ER_NOT_SUPPORTED_YET.
 	codeParse        = wire.CodeParse
 	codeNotSupported = 1235
@@ -36,6 +39,10 @@ var (
 	borrowTimeoutError = wire.NewError(codeBorrow, "Timed-out waiting to acquire database connection")
 	protocolFaultError = wire.NewError(wire.CodeUnknown, "The database broke the protocol")
 )
+
+func unknownDatabase(name string) *wire.Error {
+	return wire.NewError(wire.CodeBadDB, "Unknown database '"+name+"'")
+}
 
 // lastWords tells whether an error ends the connection that says it: the server
 // shuts down, has killed the connection, or was tired of waiting.
@@ -266,16 +273,21 @@ func (s *Session) settingDone(x *exchange, err *wire.Error) {
 		return
 	}
 	known := s.refused(x)
-	if x.why == forCollation && s.taking {
+	if x.why == forCollation && s.taking && x.code != codeWrongValue {
 		if s.take() {
 			s.resume()
 		}
 		return
 	}
 	s.host.Note(session.EventReplayFailed, "")
-	if x.why == forSchema && x.code == wire.CodeBadDB && s.welcomed {
-		// Somebody has dropped it: the session goes on without one.
-		s.settings = s.shared.settingsOf("", s.settings.variables())
+	if x.why == forSchema && x.code == wire.CodeBadDB && s.welcomed && x.target.Schema() == s.settings.Schema() {
+		s.loseSchema()
+		if s.taking {
+			if s.take() {
+				s.resume()
+			}
+			return
+		}
 	}
 	s.srv.doubt = s.srv.doubt || !known
 	if s.taking {

@@ -107,7 +107,7 @@ func (s *Session) again() {
 // detach gives up the connection, and what the client had there.
 func (s *Session) detach(release bool) {
 	s.srv, s.state = nil, idle
-	s.taking, s.cancelled, s.preparing, s.valuesHere = false, false, false, false
+	s.taking, s.cancelled, s.preparing, s.valuesHere, s.foundHere = false, false, false, false, false
 	for id, st := range s.statements {
 		switch {
 		case st.only:

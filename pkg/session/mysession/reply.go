@@ -223,6 +223,9 @@ func (s *Session) serverError(msg []byte) {
 	if x.why != forClient && s.failure == nil {
 		s.failure, _ = wire.ParseError(msg[wire.HeaderLen:])
 	}
+	if code == wire.CodeNoDB && s.lostSchema != "" && s.heard() {
+		msg = wire.AppendError(nil, msg[3], s.caps, unknownDatabase(s.lostSchema))
+	}
 	if x.renamed != nil {
 		s.renamedError(msg)
 	} else {
@@ -242,8 +245,8 @@ func (s *Session) completed() {
 	}
 	if s.state == active {
 		s.concluded(&x)
-	} else if x.command == wire.ComResetConnection {
-		srv.doubt = true // nobody has set it up again
+	} else if x.command == wire.ComResetConnection || x.command == wire.ComSetOption {
+		srv.doubt = true // nobody has set it up again, or noted what it allows now
 	}
 	s.settle()
 }

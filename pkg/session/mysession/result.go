@@ -50,6 +50,15 @@ func (s *Session) serverDefinitions(p []byte) int {
 			}
 			break
 		}
+		if x.why == forVariables || x.why == forAll {
+			if size > holdReply {
+				return s.unexpected()
+			}
+			if len(p)-n < wire.HeaderLen+size {
+				break
+			}
+			x.learnCollation(p[n+wire.HeaderLen:n+wire.HeaderLen+size], s.srv.caps)
+		}
 		p[n+3] += x.shift
 		x.seq++
 		x.columns--

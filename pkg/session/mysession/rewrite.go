@@ -39,8 +39,12 @@ const (
 // FOUND_ROWS() by itself.
 func (s *Session) rewritten(sql []byte, res *myscan.Result, w when) (text []byte, renamed []renaming) {
 	at := 0
+	locks := res.NumCalls > 0 && bytes.Contains(bytes.ToLower(sql), []byte("is_used_lock"))
 	for i := range res.NumCalls {
 		call := &res.Calls[i]
+		if locks && call.Kind == myscan.CallConnectionID {
+			continue // the holder of a lock is named as the server knows it
+		}
 		if call.Start < at || call.End > len(sql) || call.Start > call.End {
 			continue
 		}
@@ -63,6 +67,13 @@ func (s *Session) rewritten(sql []byte, res *myscan.Result, w when) (text []byte
 // the value.
 func (s *Session) appendValue(dst []byte, call *myscan.Call, w when, written []byte) []byte {
 	switch call.Kind {
+	case myscan.CallDatabase:
+		if w != atOnce || s.lostSchema == "" {
+			return dst
+		}
+		// It has the type that the call has.
+		dst = wire.AppendLiteral(append(dst, "SUBSTRING(CAST("...), s.lostSchema)
+		return append(dst, " AS CHAR(64)),1,64)"...)
 	case myscan.CallConnectionID:
 		if w == again {
 			return dst
@@ -79,7 +90,7 @@ func (s *Session) appendValue(dst []byte, call *myscan.Call, w when, written []b
 		}
 		dst = append(strconv.AppendInt(append(dst, "IFNULL("...), s.affected, 10), ',')
 	case myscan.CallFoundRows:
-		if w == later || s.valuesHere || !call.First {
+		if w == later || s.foundHere || !call.First {
 			return dst
 		}
 		dst = append(strconv.AppendUint(append(dst, "IFNULL("...), s.foundRows, 10), ',')

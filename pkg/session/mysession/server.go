@@ -4,6 +4,7 @@ package mysession
 
 import (
 	"maps"
+	"strconv"
 
 	"github.com/rdsproxy/rdsproxy/pkg/sqlscan/myscan"
 	wire "github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
@@ -45,7 +46,10 @@ type Server struct {
 	// multi: multi-statements are allowed.
 	multi bool
 	// askVariables: some of the unreliable variables may have changed; askAll: any.
-	askVariables, askAll bool
+	// askDatabase: collationDatabase is one of them.
+	askVariables, askAll, askDatabase bool
+	// learnsReset: what a reset has made of the character sets is to be found out.
+	learnsReset bool
 	// trackers are the values of the session_track variables that the connection would
 	// have without the proxy. foreign: the client's are in force, not the proxy's.
 	trackers *trackers
@@ -92,6 +96,9 @@ type ServerFacts struct {
 func NewServer(sh *Shared, f *ServerFacts) *Server {
 	base := maps.Clone(f.Base)
 	maps.DeleteFunc(base, func(name, _ string) bool { return isTracker(name) && name != trackGTIDs })
+	if name := wire.CollationName(f.Collation); name != "" && wire.CharsetOf(name) == base["character_set_results"] {
+		base[collationOfResults] = strconv.Itoa(int(f.Collation))
+	}
 	srv := &Server{
 		shared: sh, caps: f.Capabilities, threadID: f.ThreadID, mariaDB: f.MariaDB, status: f.Status,
 		setup: f.Setup, unrepeatable: f.Unrepeatable, base: base, collation: f.Collation, cleanDiagnostics: true,
@@ -110,6 +117,9 @@ func NewServer(sh *Shared, f *ServerFacts) *Server {
 		srv.mode |= myscan.ModeMariaDB
 	}
 	sh.base.Store(&base)
+	if f.MariaDB {
+		sh.mariaDB.Store(true)
+	}
 	return srv
 }
 

@@ -57,13 +57,15 @@ type Session struct {
 	// the collation that it named, as long as it is not known what that means.
 	login     *Settings
 	collation uint16
-	srv       *Server
-	caps      wire.Capabilities
-	threadID  uint32
-	user      string
-	loginSeq  byte
-	pins      session.Pins
-	state     state
+	// noCollation: the server does not know it.
+	noCollation bool
+	srv         *Server
+	caps        wire.Capabilities
+	threadID    uint32
+	user        string
+	loginSeq    byte
+	pins        session.Pins
+	state       state
 
 	// welcomed: the client was told that it is logged in.
 	welcomed bool
@@ -103,10 +105,16 @@ type Session struct {
 	// lastID is the session's LAST_INSERT_ID().
 	lastID uint64
 	// affected and foundRows are the session's ROW_COUNT() and FOUND_ROWS().
-	// valuesHere: its connection has them, so that nothing else ran there since.
+	// valuesHere: its connection has them, so that nothing else ran there since;
+	// foundHere: it has FOUND_ROWS(), which SET and the choice of a schema leave alone.
 	affected   int64
 	foundRows  uint64
 	valuesHere bool
+	foundHere  bool
+	// lostSchema is the default schema if somebody has dropped it; schemaTried: that is
+	// known since the command at hand has come.
+	lostSchema  string
+	schemaTried bool
 	// multi: multi-statements are allowed (COM_SET_OPTION).
 	multi bool
 	// tracking is what it wants to be told of changes of its state, nil for what
@@ -207,6 +215,7 @@ func (s *Session) acquire() bool {
 	default:
 		return false
 	}
+	s.trySchema()
 	s.asked = s.host.Now()
 	s.state = waiting
 	if srv := s.host.Borrow(s.settings); srv != nil {
@@ -235,7 +244,7 @@ func (s *Session) bind(srv *Server) bool {
 	s.srv, s.state = srv, active
 	s.granted = s.host.Now()
 	s.work = session.Work{}
-	s.valuesHere = false
+	s.valuesHere, s.foundHere = false, false
 	s.taking = true
 	return s.take()
 }

@@ -4,7 +4,6 @@ package mysession
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/rdsproxy/rdsproxy/pkg/session"
@@ -17,7 +16,8 @@ import (
 // that its ServerFacts tell the value of.
 var trackedVariables = [...]string{
 	"auto_increment_increment", "auto_increment_offset", "autocommit", "big_tables", "character_set_client",
-	"character_set_connection", "character_set_filesystem", "character_set_results", "check_constraint_checks", "collation_connection",
+	"character_set_connection", "character_set_filesystem", "character_set_results", "character_set_server", "check_constraint_checks",
+	"collation_connection", collationDatabase, "collation_server",
 	"cte_max_recursion_depth", "default_storage_engine",
 	"div_precision_increment", "foreign_key_checks", "group_concat_max_len", "innodb_lock_wait_timeout",
 	"interactive_timeout", "join_buffer_size", "lc_messages", "lc_time_names", "lock_wait_timeout",
@@ -103,6 +103,11 @@ func (s *Settings) get(name string) (string, bool) {
 	return vars[i].Value, true
 }
 
+func (s *Settings) has(name string) bool {
+	_, ok := s.get(name)
+	return ok
+}
+
 // settingsKey is equal for equal settings. Lengths stand ahead of the texts, so no
 // value can look like something else.
 func settingsKey(schema string, vars []Setting) string {
@@ -157,51 +162,7 @@ func with(vars []Setting, name, value string, base map[string]string) []Setting 
 	return slices.Insert(vars, i, Setting{name, value})
 }
 
-// replay gives a SET statement that turns a connection with the settings from into
-// one with the variables of to; nil when none is needed. What to does not mention
-// becomes what base says.
-func replay(from, to *Settings, base map[string]string) []byte {
-	var sql []byte
-	add := func(name, value string) {
-		if sql == nil {
-			sql = append(sql, "SET "...)
-		} else {
-			sql = append(sql, ',')
-		}
-		sql = append(append(sql, "SESSION "...), name...)
-		sql = appendValue(append(sql, '='), name, value)
-	}
-	for _, v := range from.variables() {
-		if _, kept := to.get(v.Name); !kept {
-			add(v.Name, base[v.Name])
-		}
-	}
-	for _, v := range to.variables() {
-		if old, ok := from.get(v.Name); !ok || old != v.Value {
-			add(v.Name, v.Value)
-		}
-	}
-	return sql
-}
-
-// appendValue appends a value as the server has reported it in the form in which it
-// can be set: numbers bare, since a string would be refused, no character set as
-// NULL, and all else as a string, which cannot become SQL.
-func appendValue(dst []byte, name, value string) []byte {
-	if value == "" && strings.HasPrefix(name, "character_set_") {
-		return append(dst, "NULL"...)
-	}
-	if _, err := strconv.ParseFloat(value, 64); err == nil && isNumber(value) {
-		return append(dst, value...)
-	}
-	return wire.AppendLiteral(dst, value)
-}
-
-func isNumber(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; (c < '0' || c > '9') && c != '.' && (c != '-' || i > 0) {
-			return false
-		}
-	}
-	return s != ""
+// without gives vars without one.
+func without(vars []Setting, name string) []Setting {
+	return slices.DeleteFunc(slices.Clone(vars), func(v Setting) bool { return v.Name == name })
 }

@@ -7,8 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"weak"
-
-	wire "github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
 )
 
 // Shared is what all sessions of one pool share. It is safe for concurrent use.
@@ -21,10 +19,15 @@ type Shared struct {
 	// pool's first.
 	base atomic.Pointer[map[string]string]
 
+	mariaDB atomic.Bool
+
 	mu       sync.Mutex
 	settings map[string]weak.Pointer[Settings]
 	// collations is what servers have made of the numbers of collations.
 	collations map[uint16][]Setting
+	// reset is what COM_RESET_CONNECTION makes of the character sets on MySQL; nil
+	// until a server has shown it.
+	reset *[]Setting
 }
 
 // NewShared makes the shared part of a pool.
@@ -42,6 +45,7 @@ func (sh *Shared) Retire() {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	clear(sh.collations)
+	sh.reset = nil
 }
 
 // settingsOf gives the one value for settings. It lives as long as somebody uses
@@ -96,8 +100,8 @@ func (sh *Shared) forgetSettings(key string) {
 // collationSettings gives what a collation's number means for the variables; false
 // if that is not known yet.
 func (sh *Shared) collationSettings(n uint16) ([]Setting, bool) {
-	if wire.CollationName(n) == "" {
-		return nil, true // a server takes its default then
+	if n == 0 {
+		return nil, true // nothing was asked for
 	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -114,4 +118,39 @@ func (sh *Shared) learnCollation(n uint16, vars []Setting) {
 	if len(sh.collations) < maxCollations {
 		sh.collations[n] = vars
 	}
+}
+
+// knowsReset tells whether it is known what a reset makes of the character sets:
+// MariaDB gives back those of the login, MySQL takes those of the server.
+func (sh *Shared) knowsReset() bool {
+	if sh.mariaDB.Load() {
+		return true
+	}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return sh.reset != nil
+}
+
+func (sh *Shared) learnReset(vars []Setting) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.reset = &vars
+}
+
+// settingsAfterReset gives the settings of a session that was reset.
+func (sh *Shared) settingsAfterReset(schema string, login *Settings) *Settings {
+	vars := login.variables()
+	if sh.mariaDB.Load() {
+		// MySQL asks for a privilege for setting that.
+		if base := sh.base.Load(); base != nil && schema != "" && (*base)[collationDatabase] != "" {
+			vars = with(vars, collationDatabase, (*base)[collationDatabase], nil)
+		}
+		return sh.settingsOf(schema, vars)
+	}
+	sh.mu.Lock()
+	if sh.reset != nil {
+		vars = *sh.reset
+	}
+	sh.mu.Unlock()
+	return sh.settingsOf(schema, vars)
 }

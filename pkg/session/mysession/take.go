@@ -3,6 +3,8 @@
 package mysession
 
 import (
+	"strconv"
+
 	"github.com/rdsproxy/rdsproxy/pkg/sqlscan/myscan"
 	wire "github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
 )
@@ -59,7 +61,7 @@ func (s *Session) applySettings() bool {
 	srv := s.srv
 	if s.collation != 0 {
 		if s.collation != srv.collation {
-			s.ahead(forCollation, collationSQL(s.collation))
+			s.ahead(forCollation, s.collationSQL())
 			return false
 		}
 		s.learnCollation()
@@ -80,7 +82,7 @@ func (s *Session) apply(to *Settings) bool {
 	if to.Schema() == "" && srv.applied.Schema() != "" {
 		srv.doubt = true // nothing takes a default schema away again
 	}
-	if schema := to.Schema(); schema != srv.applied.Schema() && schema != "" {
+	if schema := to.Schema(); schema != "" && (schema != srv.applied.Schema() || srv.applied.has(collationDatabase) && !to.has(collationDatabase)) {
 		x := s.own(forSchema, shapeOK, wire.AppendCommand(srv.scratch[:0], wire.ComInitDB, schema))
 		x.target = to
 		s.unsettled()
@@ -93,6 +95,22 @@ func (s *Session) apply(to *Settings) bool {
 	}
 	srv.applied = to
 	return true
+}
+
+// loseSchema goes on after somebody has dropped the session's default schema: without
+// one, but on a server it would be there by name. Before each command another try is
+// made, since it may be made again.
+func (s *Session) loseSchema() {
+	s.lostSchema, s.schemaTried = s.settings.Schema(), true
+	s.settings = s.shared.settingsOf("", s.settings.variables())
+}
+
+// trySchema makes that try.
+func (s *Session) trySchema() {
+	if s.lostSchema != "" && !s.schemaTried {
+		s.settings = s.shared.settingsOf(s.lostSchema, s.settings.variables())
+		s.lostSchema = ""
+	}
 }
 
 // unsettled pauses the client while something of the proxy's own runs ahead of its
@@ -113,11 +131,15 @@ func (s *Session) applied(x *exchange) {
 	srv := s.srv
 	switch x.why {
 	case forSchema:
-		srv.applied = s.shared.settingsOf(x.target.Schema(), srv.applied.variables())
+		srv.applied = s.shared.settingsOf(x.target.Schema(), without(srv.applied.variables(), collationDatabase))
 	case forSettings:
 		srv.applied = x.target
 	case forCollation:
-		srv.applied = s.shared.settingsOf(srv.applied.Schema(), x.learned)
+		vars := x.learned
+		if !s.noCollation && wire.CollationName(s.collation) != "" {
+			vars = with(vars, collationOfResults, strconv.Itoa(int(s.collation)), srv.base)
+		}
+		srv.applied = s.shared.settingsOf(srv.applied.Schema(), vars)
 		s.learnCollation()
 	}
 }
@@ -132,24 +154,25 @@ func (s *Session) learnCollation() {
 		}
 	}
 	s.shared.learnCollation(s.collation, vars)
-	s.collation = 0
+	s.collation, s.noCollation = 0, false
 	s.settings = s.shared.settingsOf(s.settings.Schema(), vars)
 	s.login = s.settings
 }
 
 // collationVariables are those that a login's collation decides about.
 var collationVariables = [...]string{
-	"character_set_client", "character_set_connection", "character_set_results", "collation_connection",
+	"character_set_client", "character_set_connection", "character_set_results", "collation_connection", collationOfResults,
 }
 
-// collationSQL sets them as a login does.
-func collationSQL(n uint16) []byte {
-	name := wire.CollationName(n)
-	charset := wire.CharsetOf(name)
-	sql := append([]byte("SET character_set_client='"), charset...)
-	sql = append(append(sql, "',character_set_results='"...), charset...)
-	sql = append(append(sql, "',collation_connection='"...), name...)
-	return append(sql, '\'')
+// collationSQL sets them as a login does. The collation is said once more because
+// trackers do not tell of it else.
+func (s *Session) collationSQL() []byte {
+	name := wire.CollationName(s.collation)
+	if name == "" || s.noCollation {
+		return []byte("SET NAMES DEFAULT,SESSION collation_connection=DEFAULT")
+	}
+	sql := append(appendNames([]byte("SET "), name), ",SESSION collation_connection='"...)
+	return append(append(sql, name...), '\'')
 }
 
 // refused tells whether a connection can be used further after it has refused the
@@ -159,7 +182,11 @@ func (s *Session) refused(x *exchange) bool {
 	case forSchema:
 		return true
 	case forCollation:
-		s.collation = 0 // a number that the server does not know means nothing to it
+		// A number that the server does not know stands for its default.
+		if s.noCollation {
+			s.collation = 0
+		}
+		s.noCollation = !s.noCollation
 		return true
 	}
 	return false

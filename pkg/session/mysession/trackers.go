@@ -145,7 +145,7 @@ func trackedTextOf(res *myscan.Result, text string) (t trackedText) {
 func isTracker(name string) bool { return strings.HasPrefix(name, trackerPrefix) }
 
 func notTracked(name string) bool {
-	return name != "names" && !slices.Contains(trackedVariables[:], name) &&
+	return name == collationDatabase || name != "names" && !slices.Contains(trackedVariables[:], name) &&
 		!slices.ContainsFunc(trackerNames[:], func(v Setting) bool { return v.Name == name })
 }
 
@@ -283,9 +283,8 @@ func (s *Session) appendExplicit(out, data []byte) []byte {
 		return out
 	}
 	s.explicit = explicit
-	state := wire.NoTransaction
-	if explicit {
-		state = "T" + state[1:]
+	if !explicit {
+		return wire.AppendTrackValue(out, wire.TrackTransaction, wire.NoTransaction)
 	}
-	return wire.AppendTrackValue(out, wire.TrackTransaction, state)
+	return wire.AppendTrackValue(out, wire.TrackTransaction, letters)
 }

@@ -54,7 +54,7 @@ type tracked struct {
 	pins   session.Pins
 
 	settings, schemaChanged, stateChanged, database bool
-	charset, collation, flag, during                bool
+	charset, flag, during                           bool
 }
 
 func (t *tracked) entry(typ wire.TrackType, data []byte) bool {
@@ -105,10 +105,12 @@ func (t *tracked) variable(name, value string) {
 	}
 	t.settings = true
 	switch name {
-	case "character_set_connection":
-		t.charset = true
-	case "collation_connection":
-		t.collation = true
+	case "character_set_connection", "collation_connection", "character_set_results", "character_set_server", "collation_server":
+		t.charset = true // one changes with the other
+	case "character_set_database", collationDatabase:
+		if t.database = srv.base[collationDatabase] != ""; t.database {
+			return
+		}
 	default:
 		t.flag = t.flag || oneOfFlags(name)
 	}
@@ -127,8 +129,6 @@ func (t *tracked) variable(name, value string) {
 		// MariaDB 11.8 says this of timestamp and insert_id too.
 		srv.idChanged = true
 		t.pins |= session.PinSessionVariable
-	case "character_set_database", "collation_database":
-		t.database = true
 	default:
 		if isTracker(name) {
 			t.pins |= session.PinSessionTrack
@@ -178,15 +178,17 @@ func (t *tracked) conclude() {
 	s := t.s
 	srv := s.srv
 	if t.settings || t.schemaChanged {
+		if t.schemaChanged {
+			t.vars = without(t.vars, collationDatabase)
+			s.lostSchema = ""
+			srv.askDatabase = false
+		}
 		srv.applied = s.shared.settingsOf(t.schema, t.vars)
 		s.settings = srv.applied
 		t.pins |= s.settings.pins()
 	}
-	if t.charset != t.collation || t.flag && srv.mariaDB { // either may change the other
-		srv.askVariables = true
-	}
-	if t.database && !t.schemaChanged {
-		t.pins |= session.PinSessionVariable
+	if t.charset || t.database || t.flag && srv.mariaDB {
+		srv.askVariables, srv.askDatabase = true, srv.askDatabase || t.database
 	}
 	explained := t.settings || t.schemaChanged || t.during || srv.x.tracked.use != tracksUnused
 	if t.stateChanged && !explained && srv.x.effects&explains == 0 {

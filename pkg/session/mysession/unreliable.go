@@ -18,7 +18,8 @@ import (
 // the server to the next. When such a name is told, all are asked for before the
 // connection is given back.
 var unreliable = [...]string{
-	"autocommit", "big_tables", "character_set_connection", "check_constraint_checks", "collation_connection",
+	"autocommit", "big_tables", "character_set_connection", "character_set_server", "check_constraint_checks",
+	"collation_connection", collationDatabase, "collation_server",
 	"foreign_key_checks", "profiling", "skip_replication", "sql_auto_is_null", "sql_big_selects",
 	"sql_buffer_result", "sql_log_off", "sql_notes", "sql_quote_show_create", "sql_safe_updates", "sql_warnings",
 	"unique_checks",
@@ -35,7 +36,10 @@ func oneOfFlags(name string) bool {
 func (srv *Server) unreliableHere() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for _, name := range unreliable {
-			if _, ok := srv.base[name]; ok && (srv.mariaDB || !isFlag(name)) && !yield(name) {
+			_, ok := srv.base[name]
+			switch {
+			case !ok, isFlag(name) && !srv.mariaDB, name == collationDatabase && !srv.askDatabase:
+			case !yield(name):
 				return
 			}
 		}
@@ -44,12 +48,13 @@ func (srv *Server) unreliableHere() iter.Seq[string] {
 
 // isFlag tells those that are one bit from those that are texts.
 func isFlag(name string) bool {
-	return name != "character_set_connection" && name != "collation_connection"
+	return !strings.HasPrefix(name, "character_set_") && !strings.HasPrefix(name, "collation_")
 }
 
 // variablesSQL asks for them. It is a SELECT with a limit of its own because SHOW
 // obeys sql_select_limit, and texts come as they are, whatever
-// character_set_results is.
+// character_set_results is. The definition of the last column tells the number of its
+// collation.
 func (srv *Server) variablesSQL() []byte {
 	sql := []byte("SELECT ")
 	for name := range srv.unreliableHere() {
@@ -60,7 +65,7 @@ func (srv *Server) variablesSQL() []byte {
 		}
 		sql = append(sql, ',')
 	}
-	return append(sql, "1 LIMIT 1"...)
+	return append(sql, "1,'' LIMIT 1"...)
 }
 
 // learnVariables reads the row that it gives.
@@ -89,10 +94,10 @@ func (srv *Server) allSQL() []byte {
 	if srv.mariaDB {
 		table = "information_schema.session_variables"
 	}
-	sql := append([]byte("SELECT CAST(variable_name AS BINARY),CAST(variable_value AS BINARY) FROM "), table...)
+	sql := append([]byte("SELECT CAST(variable_name AS BINARY),CAST(variable_value AS BINARY),'' FROM "), table...)
 	sql = append(sql, " WHERE variable_name IN ("...)
 	for _, name := range trackedVariables {
-		if _, ok := srv.base[name]; ok {
+		if _, ok := srv.base[name]; ok && name != collationDatabase {
 			sql = append(wire.AppendLiteral(sql, name), ',')
 		}
 	}
@@ -118,6 +123,13 @@ func (x *exchange) learnOne(row wire.TextRow) {
 	}
 }
 
+// learnCollation reads a definition of a column.
+func (x *exchange) learnCollation(payload []byte, caps wire.Capabilities) {
+	if c, ok := wire.ParseColumn(payload, caps); ok && c.Collation != wire.CollationBinary {
+		x.collation = c.Collation
+	}
+}
+
 // gotVariables takes the answer for what is in force.
 func (s *Session) gotVariables(x *exchange) {
 	srv := s.srv
@@ -125,9 +137,10 @@ func (s *Session) gotVariables(x *exchange) {
 		s.settle() // it is asked again; somebody has killed a query of the client's, and was late
 		return
 	}
-	srv.askVariables = false
 	if x.why == forAll {
-		srv.askAll = false
+		srv.askAll, srv.askVariables = false, srv.askDatabase
+	} else {
+		srv.askVariables, srv.askDatabase = false, false
 	}
 	if x.failed || !x.valueSet {
 		srv.doubt = true
@@ -136,17 +149,39 @@ func (s *Session) gotVariables(x *exchange) {
 	}
 	vars := srv.applied.variables()
 	for _, v := range x.learned {
-		if _, ok := srv.base[v.Name]; ok {
-			vars = with(vars, v.Name, v.Value, srv.base)
+		switch {
+		case v.Name == collationDatabase && srv.applied.Schema() != "":
+			vars = with(vars, v.Name, v.Value, nil) // it may differ from the schema's
+		default:
+			if _, ok := srv.base[v.Name]; ok {
+				vars = with(vars, v.Name, v.Value, srv.base)
+			}
 		}
 	}
+	vars = withResults(vars, x.collation, srv.base)
 	if x.why == forAll && srv.foreign {
 		s.learnTrackers(x.learned)
 	}
 	srv.applied = s.shared.settingsOf(srv.applied.Schema(), vars)
 	s.settings = srv.applied
+	if x.why == forAll && srv.learnsReset {
+		s.learnReset()
+	}
 	if p := s.settings.pins(); p != 0 {
 		s.pin(p)
 	}
 	s.settle()
+}
+
+// withResults notes the collation of results, 0 if it is not known. Without a
+// character set of results there is none.
+func withResults(vars []Setting, collation uint16, base map[string]string) []Setting {
+	s := Settings{vars: vars}
+	if value, ok := s.get("character_set_results"); ok && (value == "" || value == "binary") {
+		return without(vars, collationOfResults)
+	}
+	if collation == 0 {
+		return vars
+	}
+	return with(vars, collationOfResults, strconv.Itoa(int(collation)), base)
 }

@@ -71,6 +71,7 @@ func (s *Session) ahead(why purpose, sql []byte) {
 	srv := s.srv
 	s.own(why, shapeResult, wire.AppendQuery(srv.scratch[:0], srv.caps, sql))
 	s.valuesHere = false
+	s.foundHere = s.foundHere && (why == forSettings || why == forClientTrackers || why == forOwnTrackers)
 	s.pause()
 }
 
@@ -101,7 +102,7 @@ func (s *Session) askBeforeRelease() bool {
 	default:
 		return false
 	}
-	s.valuesHere = false
+	s.valuesHere, s.foundHere = false, false
 	return true
 }
 

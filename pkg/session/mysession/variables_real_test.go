@@ -18,6 +18,7 @@ var legal = map[string][]string{
 	"auto_increment_increment": {"7"}, "auto_increment_offset": {"3"}, "autocommit": {"0", "1"}, "big_tables": {"1"},
 	"character_set_client": {"latin1", "'utf8mb3'"}, "character_set_connection": {"latin1"},
 	"character_set_filesystem": {"utf8mb4"}, "character_set_results": {"NULL", "latin1"},
+	"character_set_server": {"latin2"}, "collation_server": {"latin2_bin"}, "collation_database": {"latin2_bin"},
 	"check_constraint_checks": {"0"}, "collation_connection": {"latin1_bin", "utf8mb4_unicode_ci"},
 	"cte_max_recursion_depth": {"17"}, "default_storage_engine": {"MEMORY"}, "div_precision_increment": {"9"},
 	"foreign_key_checks": {"0"}, "group_concat_max_len": {"100000"}, "innodb_lock_wait_timeout": {"11"},

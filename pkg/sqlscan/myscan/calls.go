@@ -48,6 +48,7 @@ var callEffects = [tokenEnd][2]Effects{
 
 var callKinds = [tokenEnd]CallKind{
 	fnRowCount: CallRowCount, fnFoundRows: CallFoundRows, fnConnectionID: CallConnectionID, idThreadID: CallThreadID,
+	fnDatabase: CallDatabase,
 }
 
 // openCall takes the name of a function.

@@ -24,6 +24,7 @@ const (
 	CallFoundRows
 	CallConnectionID
 	CallThreadID // @@pseudo_thread_id
+	CallDatabase // DATABASE() or SCHEMA()
 )
 
 // Call is a call that means the connection rather than the session. Start and

@@ -157,6 +157,7 @@ const (
 	fnUnlockAll
 	fnServiceLock
 	fnSequence
+	fnDatabase
 
 	tokenEnd
 )
@@ -344,6 +345,8 @@ var words = []struct {
 	{"nextval", fnSequence},
 	{"lastval", fnSequence},
 	{"setval", fnSequence},
+	{"database", fnDatabase},
+	{"schema", fnDatabase},
 }
 
 // A word is found by its first eight bytes, folded to lower case, and its

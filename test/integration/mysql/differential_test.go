@@ -153,16 +153,11 @@ func (p *performance) step(st step) string {
 	if strings.Contains(strings.ToLower(st.words+st.verb), "connection_id") || st.verb == "kill" {
 		text = p.withoutIDs(text)
 	}
-	text = transactionState.ReplaceAllString(text, "$1$2")
 	text = strings.ReplaceAll(text, " metadata]", "]")
 	text = middle.ReplaceAllString(text, "eof […]")
 	text = volatile.ReplaceAllString(text, "$1…")
-	text = unicode.ReplaceAllString(text, "collation utf8mb4 ")
 	return statementID.ReplaceAllString(text, "(…)$1")
 }
-
-// transactionState is what MySQL tells of transactions, also where nobody asked for it.
-var transactionState = regexp.MustCompile(`(?m)(?: changed)?(\] warnings \d+ "[^"]*")(?: track 5 "[^"]*")+$|( track .*?)(?: track 5 "[^"]*")+$`)
 
 // middle is the EOF packet between definitions and rows, which the proxy makes for
 // clients without CLIENT_DEPRECATE_EOF, before it knows the status.
@@ -170,10 +165,6 @@ var middle = regexp.MustCompile(`(?m)^eof \[[^\]]*\] warnings \d+$`)
 
 // volatile are numbers that no two runs have in common.
 var volatile = regexp.MustCompile(`(statement_id=)"\d+"`)
-
-// unicode are the collations of utf8mb4. Which of them is in the definition of a
-// column depends on how character_set_results got its value.
-var unicode = regexp.MustCompile(`\bcollation (?:45|46|224|255) `)
 
 // statementID is in texts of errors. The ids that the proxy gives are its own.
 var statementID = regexp.MustCompile(`\(\d+\)( given to | has no open cursor)[\w.]*`)

@@ -3,6 +3,8 @@
 package main
 
 import (
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -147,14 +149,6 @@ func (s *server) showVariables(rest string, more bool) bool {
 }
 
 func (s *server) set(rest string) bool {
-	if strings.HasPrefix(rest, "NAMES ") {
-		for _, name := range []string{"character_set_client", "character_set_connection", "character_set_results"} {
-			s.vars[name] = rest[6:]
-			s.track(name)
-		}
-		s.vars["collation_connection"] = rest[6:] + "_general_ci"
-		return true
-	}
 	rest = strings.TrimPrefix(rest, "SESSION ")
 	tracks := strings.Contains(rest, "session_track_")
 	for _, item := range splitOutside(rest) {
@@ -162,6 +156,8 @@ func (s *server) set(rest string) bool {
 		name, value, _ := strings.Cut(item, "=")
 		value = strings.Trim(value, "'")
 		switch {
+		case strings.HasPrefix(name, "NAMES "):
+			s.names(name[6:])
 		case strings.HasPrefix(name, "@"):
 			s.users[name[1:]] = value
 			s.changed()
@@ -189,6 +185,20 @@ func (s *server) set(rest string) bool {
 	return true
 }
 
+// names is SET NAMES, maybe with COLLATE.
+func (s *server) names(words string) {
+	charset, collation, ok := strings.Cut(words, " COLLATE ")
+	charset, collation = strings.Trim(charset, "'"), strings.Trim(collation, "'")
+	if !ok {
+		collation = charset + "_general_ci"
+	}
+	for _, name := range []string{"character_set_client", "character_set_connection", "character_set_results"} {
+		s.vars[name] = charset
+		s.track(name)
+	}
+	s.vars["collation_connection"] = collation
+}
+
 // splitOutside cuts at commas outside of quotes.
 func splitOutside(p string) (list []string) {
 	at, quoted, depth := 0, false, 0
@@ -212,6 +222,16 @@ func splitOutside(p string) (list []string) {
 // selects answers a SELECT of expressions, maybe of a table.
 func (s *server) selects(rest, meaning string, params []string, binary, more bool) bool {
 	exprs, table, from := strings.Cut(rest, " FROM ")
+	if strings.Contains(table, ".session_variables ") {
+		var values [][]string
+		for _, name := range slices.Sorted(maps.Keys(s.vars)) {
+			if strings.Contains(table, "'"+name+"'") {
+				values = append(values, []string{name, s.vars[name], ""})
+			}
+		}
+		s.result([]string{"n", "v", ""}, values, binary, more)
+		return true
+	}
 	rows := 1
 	if from && table != "(SELECT 1) AS t" {
 		if strings.HasPrefix(table, "tmp") {
