@@ -300,9 +300,10 @@ func (s *Session) clientQuery(p []byte, total int) (int, bool) {
 		return s.block()
 	}
 	s.freshSequences(effects)
+	alone := s.srv.tx == 'I' && !s.srv.unsynced // else it may begin with what was executed before
 	e := s.oweQuery()
 	s.queryEffects(e, effects, res.TransactionControl)
-	if e.control == effectBegins && s.srv.tx == 'I' && total <= holdBegin {
+	if e.control == effectBegins && alone && total <= holdBegin {
 		s.holdBegin(e, p[:total])
 	}
 	s.host.ToServer(p[:total])

@@ -69,6 +69,7 @@ func (s *Session) serverError(p []byte, total int) int {
 		}
 		if head.kind == entryQuery && !head.begun && notUnderstood(e.Code, p[headerSize:min(total, holdReply)]) {
 			s.retract(head.fresh, 1)
+			head.control = 0
 		}
 	default:
 		if !s.extendedError(head) {

@@ -10,11 +10,12 @@ import (
 // entryKind is the request that an entry stands for.
 type entryKind uint8
 
+// Those of the extended protocol are in the order in which one statement has them.
 const (
 	entryQuery entryKind = iota + 1
 	entryParse
-	entryBind
 	entryDescribeStatement
+	entryBind
 	entryDescribePortal
 	entryExecute
 	entryClose

@@ -4,7 +4,6 @@ package pgsession
 
 import (
 	"bytes"
-	"strings"
 
 	"github.com/rdsproxy/rdsproxy/pkg/session"
 	"github.com/rdsproxy/rdsproxy/pkg/sqlscan"
@@ -88,7 +87,15 @@ func (s *Session) again(why *wire.Error) {
 		s.host.ResumeClient() // its request comes again
 		return
 	}
-	s.acquire()
+	s.acquireAgain()
+}
+
+// acquireAgain takes another connection. The client may have been paused for what was
+// done on the one before.
+func (s *Session) acquireAgain() {
+	if s.acquire() {
+		s.host.ResumeClient()
+	}
 }
 
 // survive tells the client what has become of its requests, and goes on without the
@@ -101,7 +108,7 @@ func (s *Session) survive(why *wire.Error) {
 		s.retries++
 		s.detach(why != nil)
 		s.held = held
-		s.acquire()
+		s.acquireAgain()
 		return
 	}
 	paused := s.state == replaying || s.throttled || s.blocked || s.awaitsCancel
@@ -191,55 +198,6 @@ type lostRequests struct {
 	answered, harmless, granted bool
 }
 
-// judge tells what may have become of them. It is the same for all, for the server may
-// have carried out the last one.
-func (l *lostRequests) judge(why *wire.Error) outcome {
-	srv := l.s.srv
-	control := srv.ran
-	executes, batches := srv.executed > 0 && !srv.told, 0
-	begins := srv.ran&effectBegins != 0 // the first to be executed does
-	carriedOut := false
-	for i := range srv.owed.n {
-		e := srv.owed.at(i)
-		if e.act == skip || e.failed {
-			continue
-		}
-		switch e.kind {
-		case entrySync:
-			batches++
-		case entryQuery, entryFunctionCall:
-			batches++
-			carriedOut = carriedOut || e.done
-			begins = begins || !executes && e.control&effectBegins != 0
-			executes = true
-		case entryExecute:
-			begins = begins || !executes && e.control&effectBegins != 0
-			executes = true
-		}
-		control |= e.control
-	}
-	l.harmless = !executes && !l.open
-	ends := control & (effectCommits | effectRollsBack | effectObscure)
-	switch {
-	case l.open && control == effectRollsBack && batches <= 1 && !srv.told:
-		l.granted = true
-		return outcomeUndone
-	case l.open && ends == 0, l.open && ends == effectRollsBack && batches <= 1, begins && ends == 0:
-		return outcomeUndone
-	case l.open:
-		return outcomeUnknown
-	case !executes:
-		return outcomeNothing
-	case srv.copyIn && control == 0 && batches <= 1:
-		return outcomeUndone // it waits for the rest of the data
-	case why != nil && why.Code == wire.CodeAdminShutdown && control == 0 && batches <= 1 && !carriedOut:
-		// The server ends in this way before it commits, or after it has said that it
-		// has (ProcessInterrupts does not run in between).
-		return outcomeUndone
-	}
-	return outcomeUnknown
-}
-
 // answer makes the replies. What the server has answered of the oldest batch, and of
 // a batch whose Sync is still to come, is not repeated.
 func (l *lostRequests) answer() {
@@ -282,31 +240,6 @@ func (l *lostRequests) answer() {
 	}
 }
 
-// grant answers a request of a batch that rolls back, as the server would.
-func (l *lostRequests) grant(e *entry) {
-	switch e.kind {
-	case entryParse:
-		l.reply = append(l.reply, fakeParseComplete...)
-	case entryBind:
-		l.reply = append(l.reply, '2', 0, 0, 0, 4)
-	case entryClose:
-		l.reply = append(l.reply, fakeCloseComplete...)
-	case entryDescribeStatement:
-		l.reply = append(l.reply, 't', 0, 0, 0, 6, 0, 0, 'n', 0, 0, 0, 4)
-	case entryDescribePortal:
-		l.reply = append(l.reply, 'n', 0, 0, 0, 4)
-	case entryExecute:
-		l.reply = wire.AppendCommandComplete(l.reply, "ROLLBACK")
-	case entrySync:
-		l.reply = wire.AppendReadyForQuery(l.reply, 'I')
-	case entryQuery:
-		if !e.done {
-			l.reply = wire.AppendCommandComplete(l.reply, "ROLLBACK")
-		}
-		l.reply = wire.AppendReadyForQuery(l.reply, 'I')
-	}
-}
-
 func (l *lostRequests) tell() {
 	l.reply = wire.AppendErrorResponse(l.reply, l.err)
 	l.told, l.answered = true, true
@@ -339,32 +272,4 @@ func (l *lostRequests) pending(lost session.Pins) {
 	}
 	l.s.lostState = lost != 0
 	l.s.failure = wire.AppendErrorResponse(nil, l.err)
-}
-
-// verdict is what a client is told. What it has lost that it had set up itself is
-// connection trouble: whoever tries again without setting it up anew, as frameworks
-// do after 40001, might write to the wrong place.
-func verdict(o outcome, why *wire.Error, lost session.Pins) *wire.Error {
-	e := &wire.Error{Severity: wire.SeverityError, Code: wire.CodeSerializationFailure}
-	switch o {
-	case outcomeNothing:
-		e.Message, e.Hint = "the database connection was lost; nothing was changed", "Try it again."
-	case outcomeUndone:
-		e.Message, e.Hint = "the database connection was lost; the transaction was rolled back", "Try the transaction again."
-	default:
-		e.Code = wire.CodeStatementCompletionUnknown
-		e.Message = "the database connection was lost; it is not known whether the statement was carried out"
-		e.Hint = "Look whether it was, before you try it again."
-	}
-	if lost != 0 {
-		if o != outcomeUnknown {
-			e.Code = wire.CodeConnectionFailure
-		}
-		e.Message += "; lost with it: " + strings.ReplaceAll(lost.String(), ",", ", ")
-		e.Hint = "Set it up again, or reconnect."
-	}
-	if why != nil {
-		e.Detail = "The database said: " + strings.ToValidUTF8(why.Message[:min(len(why.Message), 500)], "")
-	}
-	return e
 }

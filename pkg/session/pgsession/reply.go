@@ -227,6 +227,7 @@ func (s *Session) succeeded(e *entry) {
 	}
 	if e.kind == entryExecute {
 		s.srv.executed++
+		s.srv.ranBehind = s.srv.ranBehind || s.srv.ran&endEffects != 0
 		s.srv.ran |= e.control
 		s.srv.releases = e.releases
 	}
@@ -333,7 +334,7 @@ func (s *Session) serverReady(msg []byte, head *entry) int {
 		s.unpin(releasesOf(srv.releases) &^ srv.owed.pins())
 	}
 	srv.releases, srv.executed = 0, 0
-	srv.ran, srv.told = 0, false
+	srv.ran, srv.ranBehind, srv.told = 0, false, false
 	if e.act == forward {
 		s.retries = 0
 	}

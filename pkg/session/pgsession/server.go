@@ -50,10 +50,11 @@ type Server struct {
 	// releases are the effects of the last of it that take pins away.
 	executed int
 	releases sqlscan.Effects
-	// ran is what that does to the transaction, and told says that the batch at hand
-	// has failed, and the client was told.
-	ran  sqlscan.Effects
-	told bool
+	// ran is what that does to the transaction, ranBehind that something was executed
+	// behind the end of one, and told that the batch at hand has failed, and the client
+	// was told.
+	ran             sqlscan.Effects
+	ranBehind, told bool
 	// begin is the BEGIN under way, to send it again.
 	begin []byte
 	// changedCatalog: a definition changed in the transaction under way.
