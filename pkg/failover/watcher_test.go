@@ -137,6 +137,7 @@ func TestWatcher(t *testing.T) {
 			t.Error("no topology at the start")
 		}
 		changed, cancel := s.watcher.Subscribe()
+		early := s.watcher.Topology().Writer == one // it may be quicker than the subscriber
 		run(10 * time.Millisecond)
 		s.want(one, 1)
 		if s.changes.Load() == 0 {
@@ -145,7 +146,9 @@ func TestWatcher(t *testing.T) {
 		select {
 		case <-changed:
 		default:
-			t.Error("the subscriber has heard nothing")
+			if !early {
+				t.Error("the subscriber has heard nothing")
+			}
 		}
 		run(5 * time.Second)
 		for len(changed) > 0 {
