@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rdsproxy/rdsproxy/pkg/pool"
@@ -40,15 +41,20 @@ type client struct {
 	inbox    []byte // on its way to the client
 	read     []byte // read, not complete
 	direct   *postgres
-	base     state    // of the session at its start
-	sent     [][]byte // requests whose answers are owed, oldest first
-	left     int      // requests still to be sent
+	base     state     // of the session at its start
+	sent     []request // whose answers are owed, oldest first
+	left     int       // requests still to be sent
 	marks    int
 	welcomed bool
 	done     bool // has ended, by itself or not
 	cancels  int
 	mayLose  bool // its database connection was broken on purpose
 	draining bool // it was asked to end
+	now      request
+	account  account
+	rest     []request // sent before it was told of a loss
+	rowsMade int
+	ahead    bool // has sent Syncs ahead of the data of a COPY
 	doubtful bool // an answer was cut short: the state is not known
 	// mended, if not empty, is the mark by which the client knows that the answers
 	// are those to a session that it has set back.
@@ -74,14 +80,16 @@ func (c *client) fail(format string, args ...any) {
 func (c *client) write() {
 	c.left--
 	c.marks++
-	c.send(c.batch())
+	c.now = request{}
+	c.now.bytes = c.batch()
+	c.send(c.now)
 }
 
 // send sends a request.
-func (c *client) send(b []byte) {
-	c.sent = append(c.sent, b)
-	c.out = append(c.out, b...)
-	c.w.trace("client %d sends %.1000q", c.id, b)
+func (c *client) send(r request) {
+	c.sent = append(c.sent, r)
+	c.out = append(c.out, r.bytes...)
+	c.w.trace("client %d sends %.1000q", c.id, r.bytes)
 }
 
 // ready tells whether the client may send something now.
@@ -107,7 +115,7 @@ func (c *client) asked() {
 			continue
 		}
 		c.awaits = false
-		c.sent[0] = append(c.sent[0], more...)
+		c.sent[0].bytes = append(c.sent[0].bytes, more...)
 		c.out = append(c.out, more...)
 		c.w.trace("client %d goes on with %q", c.id, more)
 	}
@@ -172,9 +180,13 @@ func plain(p []byte) (out []byte, code string) {
 func (c *client) check(answer []byte) {
 	got, code := plain(answer)
 	c.w.trace("client %d reads %q", c.id, got)
+	if bytes.Contains(got, []byte("SFATAL")) && bytes.Contains(got, []byte(lossText)) {
+		c.lostListener(got)
+		return
+	}
 	if bytes.Contains(got, []byte("SFATAL")) {
-		// In the middle of a message there is no other way than to close it.
-		if !c.mayLose && !(c.draining && code == "57P01") && !(code == "53300" && !c.welcomed) && !(code == "08006" && !c.welcomed) {
+		if !(c.draining && code == "57P01") && !(code == "53300" && !c.welcomed) && !(code == "08006" && !c.welcomed) &&
+			!(c.mayLose && code == "57P01" && !c.welcomed) {
 			c.fail("ended with %q", got)
 		}
 		c.done = true
@@ -186,6 +198,9 @@ func (c *client) check(answer []byte) {
 		}
 		c.welcomed = true
 		return
+	}
+	if c.mended != "" {
+		c.checkRest(got, code)
 	}
 	if bytes.Contains(got, []byte(lossText)) {
 		c.lost(got, code, false)
@@ -215,6 +230,9 @@ func (c *client) check(answer []byte) {
 	if code == "57014" && c.cancels > 0 && !bytes.Contains(got, []byte("COPY from stdin failed")) || code == "53300" || code == "08006" {
 		// The request had no answer of its own. What it has left undone is not
 		// followed: the client goes on without a check, and leaves.
+		if code != "57014" && len(c.got) == 0 {
+			c.account.undone = append(c.account.undone, request.rows...) // it was never begun
+		}
 		c.doubtful = true
 		c.left = 0
 		c.leaving = true
@@ -222,7 +240,8 @@ func (c *client) check(answer []byte) {
 		return
 	}
 	if c.want == nil {
-		c.direct.receive(request)
+		c.account.open = slices.Clone(c.direct.pending)
+		c.direct.receive(request.bytes)
 		c.want, _ = plain(c.direct.sent)
 		c.direct.sent = c.direct.sent[:0]
 	}
@@ -247,52 +266,12 @@ func (c *client) check(answer []byte) {
 		return
 	}
 	if !bytes.Equal(a, b) && !refused(got, want) {
-		c.fail("request %q\n  answer  %q\n  instead %q", request, got, want)
+		c.fail("request %q\n  answer  %q\n  instead %q", request.bytes, got, want)
 	}
+	c.account.settle()
 	c.sent = c.sent[1:]
 	c.queries++
 	c.w.queries++
-}
-
-const lossText = "the database connection was lost"
-
-// lost goes on after a loss that the client was told of: it sets the session back,
-// and from then on holds it against that of a new backend. sql tells that it has found
-// out by a statement prepared in SQL. With a COPY under way
-// nobody can tell where the next request begins, so then it leaves.
-func (c *client) lost(got []byte, code string, sql bool) {
-	switch {
-	case !c.mayLose:
-		c.fail("lost its connection, which has not ended: %q", got)
-		return
-	case code != "40001" && code != "40003" && code != "08006" && code != "25P02" && !sql:
-		c.fail("told of the loss by %q", got)
-		return
-	}
-	c.w.met[lossTold]++
-	c.got, c.want = nil, nil
-	c.doubtful = true
-	copies := c.awaits
-	for _, b := range c.sent {
-		copies = copies || bytes.Contains(b, []byte("copy"))
-	}
-	if copies || c.left < 0 || c.leaving {
-		c.sent, c.left, c.leaving, c.awaits, c.mended = nil, min(c.left, 0), true, false, ""
-		return
-	}
-	c.mend()
-}
-
-// mend sets the session back.
-func (c *client) mend() {
-	c.sent, c.once = nil, false
-	c.marks++
-	c.mended = fmt.Sprintf("mended %d.%d", c.id, c.marks)
-	for _, sql := range []string{"rollback", "discard all"} {
-		c.out = wire.AppendQuery(c.out, sql)
-	}
-	c.out = wire.AppendQuery(c.out, "select '"+c.mended+"'")
-	c.direct = newPostgres(c.base)
 }
 
 func readies(p []byte) (n int) {
@@ -399,7 +378,7 @@ func (c *client) Borrow(settings *pgsession.Settings) *pgsession.Server {
 
 func (c *client) take(db *conn) {
 	c.db, db.borrower = db, c
-	c.mayLose = c.mayLose || db.broken // which the proxy does not know yet
+	c.mayLose = c.mayLose || db.broken || db.pg.dead || db.pg.dying // which the proxy does not know yet
 }
 
 func settingsKey(s *pgsession.Settings) any {

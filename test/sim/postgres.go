@@ -5,8 +5,7 @@ package main
 import (
 	"encoding/binary"
 	"fmt"
-	"sort"
-	"strconv"
+	"slices"
 	"strings"
 )
 
@@ -45,11 +44,19 @@ type postgres struct {
 	extended bool
 	// cancelled: a cancel request has hit what runs next.
 	cancelled bool
-	resumed   bool // going on behind a COPY in a string of statements
+	// dying: the server is told to end, and does so at its next statement; if late,
+	// when that is committed.
+	dying, late bool
+	// pending are the rows that the open transaction has written; committed and
+	// dropped are called when they are there for good, or are not.
+	pending            []string
+	committed, dropped func(rows []string)
+	resumed            bool // going on behind a COPY in a string of statements
 }
 
 type portal struct {
 	sql  string
+	row  string // its parameter
 	next int
 	over bool // nothing that returns rows, and carried out
 }
@@ -93,8 +100,9 @@ func (p *postgres) receive(b []byte) {
 		if len(p.in) < n {
 			return
 		}
-		p.handle(p.in[0], string(p.in[5:n]))
+		m := p.in[:n]
 		p.in = p.in[n:]
+		p.handle(m[0], string(m[5:]))
 	}
 }
 
@@ -115,6 +123,12 @@ func (p *postgres) handle(typ byte, body string) {
 		sql, _, _ = strings.Cut(sql, " -- ")
 		delete(p.statements, "")
 		list := strings.Split(sql, ";")
+		if slices.ContainsFunc(list, func(s string) bool { return strings.HasPrefix(strings.TrimSpace(s), "syntax") }) {
+			p.fail(&sqlError{"42601", "syntax error\x00P1"}) // nothing of it is carried out
+			p.endBatch()
+			p.ready()
+			return
+		}
 		p.query(list, len(list) > 1)
 	case 'P':
 		p.parse(body)
@@ -137,6 +151,10 @@ func (p *postgres) handle(typ byte, body string) {
 	case 'S':
 		p.skip = false
 		p.endBatch()
+		if p.dying && p.late && p.saved.listen != "" {
+			p.end() // it looks for notifications when it has committed
+			return
+		}
 		p.ready()
 	case 'F':
 		if p.tx == 'E' {
@@ -154,10 +172,43 @@ func (p *postgres) handle(typ byte, body string) {
 // endBatch commits the implicit transaction.
 func (p *postgres) endBatch() {
 	if p.tx == 'I' {
-		p.saved = p.cur
-		clear(p.portals)
+		p.commit()
 	}
 	p.inBatch = false
+}
+
+// commit makes what the transaction has done last.
+func (p *postgres) commit() {
+	p.saved = p.cur
+	clear(p.portals)
+	if rows := p.pending; rows != nil {
+		p.pending = nil
+		p.committed(rows)
+	}
+}
+
+// rollback undoes what the transaction has done.
+func (p *postgres) rollback() {
+	p.setState(p.saved)
+	clear(p.portals)
+	if rows := p.pending; rows != nil {
+		p.pending = nil
+		p.dropped(rows)
+	}
+}
+
+// end is what a server does that is told to: it undoes its transaction, says so
+// and is gone.
+func (p *postgres) end() {
+	p.message('E', "SFATAL\x00VFATAL\x00C57P01\x00Mterminating connection due to administrator command\x00\x00")
+	p.flush()
+	p.die()
+}
+
+// die ends it without a word.
+func (p *postgres) die() {
+	p.dead = true
+	p.pending, p.in, p.out = nil, nil, nil
 }
 
 func (p *postgres) ready() {
@@ -182,8 +233,7 @@ func (p *postgres) fail(e *sqlError) {
 	case 'T':
 		p.tx = 'E'
 	case 'I':
-		p.setState(p.saved)
-		clear(p.portals)
+		p.rollback()
 	}
 	if p.extended {
 		p.skip = true
@@ -211,19 +261,33 @@ func (p *postgres) query(list []string, many bool) {
 			p.fail(e)
 			break
 		}
+		if p.dead {
+			return
+		}
 	}
 	p.endBatch()
+	if p.dying && p.late {
+		p.end() // what it has done is committed
+		return
+	}
 	p.ready()
 }
 
 func (p *postgres) handleCopy(typ byte, body string) {
 	c := p.copying
 	p.extended = !c.simple
+	if p.dying {
+		p.end()
+		return
+	}
 	switch typ {
 	case 'S', 'H':
 		return
 	case 'd':
 		c.lines++
+		if row, ok := strings.CutPrefix(body, "row "); ok {
+			p.pending = append(p.pending, row)
+		}
 		if body != "bad" {
 			return
 		}
@@ -269,7 +333,7 @@ func (p *postgres) parse(body string) {
 	}
 	switch {
 	case strings.HasPrefix(sql, "syntax"):
-		p.fail(&sqlError{"42601", "syntax error"})
+		p.fail(&sqlError{"42601", "syntax error\x00P1"})
 		return
 	case p.aborted(sql):
 		p.fail(&sqlError{"25P02", "current transaction is aborted"})
@@ -299,7 +363,11 @@ func (p *postgres) bind(body string) {
 		p.fail(&sqlError{"42P03", `cursor "` + name + `" already exists`})
 		return
 	}
-	p.portals[name] = &portal{sql: sql}
+	po := &portal{sql: sql}
+	if values := rest[len(stmt)+1:]; values[3] == 1 { // one parameter
+		po.row = values[8 : len(values)-2]
+	}
+	p.portals[name] = po
 	p.message('2', "")
 }
 
@@ -360,217 +428,4 @@ func (p *postgres) execute(name string, limit int) {
 	if e := p.run(po.sql, false, limit, po); e != nil {
 		p.fail(e)
 	}
-}
-
-// run carries out one statement.
-func (p *postgres) run(sql string, describe bool, limit int, po *portal) *sqlError {
-	if p.aborted(sql) {
-		return &sqlError{"25P02", "current transaction is aborted"}
-	}
-	if p.cancelled {
-		p.cancelled = false
-		return &sqlError{"57014", "canceling statement due to user request"}
-	}
-	defer func() { p.inBatch = true }()
-	tag := ""
-	s := p.cur
-	word, _, _ := strings.Cut(sql, " ")
-	switch {
-	case strings.HasPrefix(sql, "SELECT pg_catalog.set_config("):
-		p.setConfig(sql)
-		return nil
-	case strings.HasPrefix(sql, "RESET \""):
-		switch strings.ToLower(strings.Trim(sql[6:], `"`)) {
-		case "application_name":
-			s.app = p.base.app
-		case "timezone":
-			s.timeZone = p.base.timeZone
-		case "work_mem":
-			s.workMem = p.base.workMem
-		}
-		p.setState(s)
-		tag = "RESET"
-	case word == "select" || word == "execute":
-		return p.selection(sql, describe, limit, po)
-	case strings.HasPrefix(sql, "ROLLBACK TO "):
-		return &sqlError{"3B001", "savepoint does not exist"}
-	case word == "begin", word == "BEGIN":
-		p.tx = 'T'
-		tag = "BEGIN"
-	case word == "commit" && p.tx != 'E':
-		p.tx, p.saved, tag = 'I', p.cur, "COMMIT"
-		clear(p.portals)
-	case word == "commit", word == "rollback", word == "ROLLBACK":
-		p.tx, tag = 'I', "ROLLBACK"
-		p.setState(p.saved)
-		clear(p.portals)
-	case strings.HasPrefix(sql, "set work_mem to '"):
-		s.workMem = sql[len("set work_mem to '") : len(sql)-1]
-		p.setState(s)
-		tag = "SET"
-	case strings.HasPrefix(sql, "set timezone to '"):
-		s.timeZone = sql[len("set timezone to '") : len(sql)-1]
-		p.setState(s)
-		tag = "SET"
-	case sql == "reset all":
-		s.workMem, s.timeZone, s.app = p.base.workMem, p.base.timeZone, p.base.app
-		p.setState(s)
-		tag = "RESET"
-	case strings.EqualFold(sql, "discard all"):
-		if p.tx != 'I' || p.inBatch {
-			return &sqlError{"25001", "DISCARD ALL cannot run inside a transaction block"}
-		}
-		p.setState(p.base)
-		p.saved = p.base
-		p.locks, p.sequence = 0, false
-		p.forgetStatements()
-		tag = "DISCARD ALL"
-	case sql == "DISCARD SEQUENCES", sql == "discard sequences":
-		p.sequence = false
-		tag = "DISCARD SEQUENCES"
-	case sql == "deallocate all":
-		p.forgetStatements()
-		tag = "DEALLOCATE ALL"
-	case word == "deallocate":
-		name := sql[len("deallocate "):]
-		if _, ok := p.statements[name]; !ok {
-			return &sqlError{"26000", `prepared statement "` + name + `" does not exist`}
-		}
-		delete(p.statements, name)
-		tag = "DEALLOCATE"
-	case word == "prepare":
-		name, text, _ := strings.Cut(sql[len("prepare "):], " as ")
-		if _, taken := p.statements[name]; taken {
-			return &sqlError{"42P05", `prepared statement "` + name + `" already exists`}
-		}
-		p.statements[name] = text
-		tag = "PREPARE"
-	case strings.HasPrefix(sql, "create temp table "):
-		s.temp = sql[len("create temp table "):]
-		p.setState(s)
-		tag = "CREATE TABLE"
-	case strings.HasPrefix(sql, "create table "):
-		tag = "CREATE TABLE"
-	case strings.HasPrefix(sql, "listen "):
-		s.listen = sql[len("listen "):]
-		p.setState(s)
-		tag = "LISTEN"
-	case sql == "unlisten *":
-		s.listen = ""
-		p.setState(s)
-		tag = "UNLISTEN"
-	case sql == "copy t to stdout":
-		p.message('H', "\x00\x00\x00")
-		for range 3 {
-			p.message('d', p.cur.String()+"\n")
-		}
-		p.message('c', "")
-		tag = "COPY 3"
-	default:
-		return &sqlError{"42601", "syntax error"}
-	}
-	p.message('C', tag+"\x00")
-	return nil
-}
-
-func (p *postgres) forgetStatements() {
-	unnamed, ok := p.statements[""]
-	clear(p.statements)
-	if ok {
-		p.statements[""] = unnamed
-	}
-}
-
-// setConfig is the proxy's own way to set parameters.
-func (p *postgres) setConfig(sql string) {
-	s := p.cur
-	for _, call := range strings.Split(sql, "set_config(")[1:] {
-		f := strings.Split(call, ",")
-		value := strings.Trim(f[1], "'")
-		switch strings.ToLower(strings.Trim(f[0], "'")) {
-		case "application_name":
-			s.app = value
-		case "timezone":
-			s.timeZone = value
-		}
-	}
-	p.setState(s)
-	p.message('T', "\x00\x00")
-	p.message('D', "\x00\x00")
-	p.message('C', "SELECT 1\x00")
-}
-
-// selection answers a SELECT: rows with its own text and the session's state.
-func (p *postgres) selection(sql string, describe bool, limit int, po *portal) *sqlError {
-	if name, ok := strings.CutPrefix(sql, "execute "); ok {
-		text, ok := p.statements[name]
-		if !ok {
-			return &sqlError{"26000", `prepared statement "` + name + `" does not exist`}
-		}
-		if !strings.HasPrefix(text, "select") {
-			return p.run(text, describe, 0, nil)
-		}
-		sql = text
-	}
-	rows := 1
-	switch {
-	case strings.HasPrefix(sql, "select 1/0"):
-		return &sqlError{"22012", "division by zero"}
-	case strings.HasPrefix(sql, "select pg_advisory_lock("):
-		p.locks++
-	case strings.HasPrefix(sql, "select pg_advisory_unlock_all("):
-		p.locks = 0
-	case strings.HasPrefix(sql, "select nextval("):
-		p.sequence = true
-	case strings.HasPrefix(sql, "select lastval("):
-		if !p.sequence {
-			return &sqlError{"55000", "lastval is not yet defined in this session"}
-		}
-	}
-	if _, n, ok := strings.Cut(sql, "generate_series(1,"); ok {
-		rows, _ = strconv.Atoi(strings.TrimSuffix(n, ")"))
-	}
-	if describe {
-		p.message('T', "\x00\x01a\x00"+strings.Repeat("\x00", 18))
-	}
-	from := 0
-	if po != nil {
-		from = po.next
-	}
-	done := 0
-	for i := from; i < rows; i++ {
-		if limit > 0 && done == limit {
-			po.next = i
-			p.message('s', "")
-			return nil
-		}
-		text := fmt.Sprintf("%s|%d|%s|%d|%v", sql, i, p.cur, p.locks, p.sequence)
-		p.message('D', "\x00\x01"+string(binary.BigEndian.AppendUint32(nil, uint32(len(text))))+text)
-		done++
-	}
-	if po != nil {
-		po.next = rows
-	}
-	p.message('C', fmt.Sprintf("SELECT %d\x00", done))
-	return nil
-}
-
-// leftovers describes what a client has left behind; "" for a clean backend.
-func (p *postgres) leftovers(app, zone string) string {
-	var list []string
-	want := p.base
-	if app != "" {
-		want.app = app
-	}
-	if zone != "" {
-		want.timeZone = zone
-	}
-	if p.cur != want {
-		list = append(list, fmt.Sprintf("state %s instead of %s", p.cur, want))
-	}
-	if p.tx != 'I' || p.inBatch || p.skip || p.copying != nil || p.locks != 0 {
-		list = append(list, fmt.Sprintf("tx %c batch %v skip %v copy %v locks %d", p.tx, p.inBatch, p.skip, p.copying != nil, p.locks))
-	}
-	sort.Strings(list)
-	return strings.Join(list, "; ")
 }

@@ -19,10 +19,16 @@ func (c *client) pick(list ...string) string { return list[c.w.rng.IntN(len(list
 // sql makes a statement. Marks make what one client asks unlike all others.
 func (c *client) sql() string {
 	m := fmt.Sprintf("'c%d.%d'", c.id, c.marks)
-	switch c.w.rng.IntN(40) {
+	kind := c.w.rng.IntN(40)
+	if c.w.rough && c.w.rng.IntN(2) == 0 {
+		kind = []int{0, 1, 23, 23}[c.w.rng.IntN(4)] // BEGIN, its end, INSERT
+	}
+	switch kind {
 	case 0:
+		c.now.control = true
 		return "begin"
 	case 1:
+		c.now.control = true
 		return c.pick("commit", "commit", "rollback")
 	case 2:
 		return "set work_mem to " + m
@@ -58,6 +64,8 @@ func (c *client) sql() string {
 		return ""
 	case 16, 17:
 		return fmt.Sprintf("select %s from generate_series(1,%d)", m, 1+c.w.rng.IntN(5))
+	case 23, 24, 25, 26, 27, 28:
+		return "insert " + c.row()
 	case 18, 19, 20, 21, 22:
 		return c.pick("select 'shared a'", "select 'shared b'", "select 'shared c'", "select 'shared d'")
 	}
@@ -74,6 +82,12 @@ func (c *client) batch() []byte {
 	switch rng.IntN(12) {
 	case 0, 1, 2:
 		return msg('Q', c.sql()+c.padding(80, 20_000)+"\x00")
+	case 8:
+		if rng.IntN(3) > 0 {
+			break
+		}
+		c.now.write = true
+		return msg('Q', "insert "+c.row()+"\x00")
 	case 9:
 		if c.own && rng.IntN(4) == 0 {
 			return msg('Q', c.pick("reset all", "discard all")+"\x00")
@@ -104,6 +118,12 @@ func (c *client) batch() []byte {
 			b = append(b, msg('H', "")...)
 		}
 	}
+	if rng.IntN(12) == 0 {
+		// A text without a Sync ahead; should the batch fail, it is ignored.
+		c.now.twice, c.now.control = true, true
+		c.once = true // whether the text was ignored is not followed for the unnamed statement
+		b = append(b, msg('Q', c.pick("begin", "begin", c.sql())+"\x00")...)
+	}
 	return append(b, msg('S', "")...)
 }
 
@@ -118,6 +138,7 @@ func (c *client) extended() (b []byte) {
 	if portal != "" && name == "q0" {
 		name = ""
 	}
+	value := ""
 	if name != "q0" && (!sure || portal != "" || rng.IntN(3) > 0) {
 		sql := c.sql()
 		switch {
@@ -126,6 +147,10 @@ func (c *client) extended() (b []byte) {
 			sql = fmt.Sprintf("select 'c%d.%d' from generate_series(1,3)", c.id, c.marks)
 		case name == "" && rng.IntN(12) == 0:
 			sql = c.protocolName()
+			c.once = true
+		case strings.HasPrefix(sql, "insert ") && name != "":
+			sql = "insert $1"
+		case strings.HasPrefix(sql, "insert "):
 			c.once = true
 		case strings.HasPrefix(sql, "select"):
 			sql += c.padding(200, 300_000)
@@ -136,7 +161,10 @@ func (c *client) extended() (b []byte) {
 		b = append(b, msg('D', "S"+name+"\x00")...)
 	}
 	if rng.IntN(6) > 0 {
-		b = append(b, msg('B', portal+"\x00"+name+"\x00\x00\x00\x00\x00\x00\x00")...)
+		if name != "" && portal == "" && rng.IntN(2) == 0 {
+			value = c.row() // for an INSERT, if it is one
+		}
+		b = append(b, bind(portal, name, value)...)
 		if rng.IntN(3) == 0 {
 			b = append(b, msg('D', "P"+portal+"\x00")...)
 		}
@@ -148,6 +176,16 @@ func (c *client) extended() (b []byte) {
 		b = append(b, msg('C', c.pick("S", "P")+c.pick("", "s0", "s1", "p1")+"\x00")...)
 	}
 	return b
+}
+
+// bind makes a Bind with one parameter, or none if it is "".
+func bind(portal, name, value string) []byte {
+	body := []byte(portal + "\x00" + name + "\x00\x00\x00\x00")
+	if value == "" {
+		return msg('B', string(body)+"\x00\x00\x00")
+	}
+	body = binary.BigEndian.AppendUint32(append(body, 1), uint32(len(value)))
+	return msg('B', string(body)+value+"\x00\x00")
 }
 
 // protocolName makes SQL about a statement that was prepared by protocol.
@@ -168,7 +206,7 @@ func (c *client) copyAsked() (b []byte) {
 	c.awaits, c.seen = true, 0
 	var data []byte
 	for range c.w.rng.IntN(4) {
-		data = append(data, msg('d', c.pick("x", "bad", strings.Repeat("long", 50)))...)
+		data = append(data, msg('d', c.pick("x", "row "+c.row(), "bad", strings.Repeat("long", 50)))...)
 	}
 	c.data = slices.Concat(data, msg('c', ""))
 	if c.w.rng.IntN(2) == 0 {
@@ -196,11 +234,12 @@ func (c *client) copyIn() (b []byte) {
 		b = append(msg('P', "\x00copy t from stdin\x00\x00\x00"), msg('B', "\x00\x00\x00\x00\x00\x00\x00\x00")...)
 		b = append(b, msg('E', "\x00\x00\x00\x00\x00")...)
 		if rng.IntN(2) == 0 {
+			c.now.twice, c.ahead = true, true
 			b = append(b, msg('S', "")...)
 		}
 	}
 	for range rng.IntN(4) {
-		b = append(b, msg('d', c.pick("x", "y", strings.Repeat("long", 50), "bad"))...)
+		b = append(b, msg('d', c.pick("x", "row "+c.row(), strings.Repeat("long", 50), "bad"))...)
 	}
 	b = append(b, msg(c.pick("c", "c", "f")[0], "")...)
 	if b[len(b)-5] == 'f' {

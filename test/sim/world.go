@@ -30,8 +30,10 @@ type world struct {
 	queries  int
 	steps    int
 	faults   bool
+	rough    bool          // many backends fail, and much is written
 	patience time.Duration // of those who wait for a connection
 	met      [faultKinds]int
+	applied  map[string]int // how often each row was committed
 	tickAt   time.Duration
 	failure  string
 	log      []string
@@ -63,7 +65,13 @@ const (
 	borrowTimedOut
 	dialRefused
 	backendKilled
-	lossTold
+	backendEnded
+	failedOver
+	toldUndone
+	toldUnknown
+	toldState
+	cutInMessage
+	listenerEnded
 	readerSlow
 	faultKinds
 )
@@ -71,7 +79,9 @@ const (
 func (f fault) String() string {
 	return [...]string{
 		"clients killed", "clients drained", "cancel requests that hit", "borrow time-outs", "dials refused", "backends killed",
-		"losses of a connection that clients were told of",
+		"backends that said goodbye", "failovers",
+		"losses told as undone", "losses told as not known", "losses of a session's state told",
+		"clients closed in the middle of a message", "clients ended that waited for notifications",
 		"times that a client was too slow",
 	}[f]
 }
@@ -117,8 +127,10 @@ func (w *world) trace(format string, args ...any) {
 
 func newWorld(seed uint64, verbose bool) *world {
 	w := &world{rng: rand.New(rand.NewPCG(seed, 7)), shared: make(map[pool.Key]*pgsession.Shared), verbose: verbose}
+	w.applied = make(map[string]int)
 	w.budget = 1 + w.rng.IntN(4)
 	w.faults = w.rng.IntN(2) == 0
+	w.rough = w.faults && w.rng.IntN(2) == 0
 	w.patience = 300 * time.Millisecond
 	if w.faults && w.rng.IntN(2) == 0 {
 		w.patience = time.Duration(1+w.rng.IntN(20)) * time.Millisecond
@@ -154,7 +166,8 @@ func (w *world) addClient(i, users int) {
 		settings = append(settings, pgsession.Setting{Name: "TimeZone", Value: base.timeZone})
 	}
 	c.own = len(settings) > 0
-	c.base, c.direct = base, newPostgres(base)
+	c.base = base
+	c.newDirect()
 	c.waiter.Owner, c.waiter.Loop = c, w.rng.IntN(2)
 	w.clients = append(w.clients, c)
 	w.later(time.Duration(w.rng.IntN(3000))*time.Microsecond, func() {
@@ -222,6 +235,7 @@ func (w *world) dialled(d *pool.DialAttempt) {
 		return
 	}
 	db := &conn{w: w, pg: newPostgres(baseState)}
+	db.pg.committed, db.pg.dropped = w.commits, func([]string) {}
 	db.entry.Owner, db.entry.Loop = db, max(0, d.Loop)
 	db.server = pgsession.NewServer(w.shared[d.Pool.Key()], pgsession.NewParams(map[string]string{
 		"TimeZone": baseState.timeZone, "standard_conforming_strings": "on", "client_encoding": "UTF8",
@@ -264,6 +278,11 @@ func (db *conn) read(n int) {
 		if c == nil {
 			n, ok := db.server.IdleData(db.kept[used:])
 			used += n
+			if !ok && db.pg.dead {
+				db.broken = true // as it has said
+				db.lost()
+				return
+			}
 			if !ok {
 				db.w.failf("an idle connection received %q", db.kept[used:])
 				return
@@ -308,196 +327,6 @@ func (w *world) part(n int) int {
 	return 1 + w.rng.IntN(n)
 }
 
-// step does one of the things that can happen now; false if there are none.
-func (w *world) step() bool {
-	w.steps++
-	w.now += time.Duration(w.rng.IntN(40)) * time.Microsecond
-	if len(w.events) > 0 && w.events[0].at <= w.now {
-		heap.Pop(&w.events).(event).f()
-		return true
-	}
-	if len(w.mail) > 0 && w.rng.IntN(3) == 0 {
-		i := w.rng.IntN(len(w.mail))
-		f := w.mail[i]
-		w.mail = append(w.mail[:i], w.mail[i+1:]...)
-		f()
-		return true
-	}
-	n := len(w.clients) + len(w.conns)
-	from := w.rng.IntN(n)
-	for i := range n {
-		k := (from + i) % n
-		if k < len(w.clients) {
-			if w.stepClient(w.clients[k]) {
-				return true
-			}
-		} else if w.stepConn(w.conns[k-len(w.clients)]) {
-			return true
-		}
-	}
-	if len(w.mail) > 0 {
-		f := w.mail[0]
-		w.mail = w.mail[1:]
-		f()
-		return true
-	}
-	if len(w.events) > 0 {
-		w.now = max(w.now, w.events[0].at)
-		heap.Pop(&w.events).(event).f()
-		return true
-	}
-	return false
-}
-
-func (w *world) stepClient(c *client) bool {
-	if c.timerAt > 0 && c.timerAt <= w.now {
-		c.timerAt = 0
-		c.session.TimeUp()
-		return true
-	}
-	if c.done {
-		return w.endClient(c)
-	}
-	roll := w.rng.IntN(1000)
-	switch {
-	case !c.welcomed && len(c.inbox) == 0:
-		return c.closed && w.finish(c)
-	case w.faults && roll < 2 && !c.gone:
-		w.trace("client %d is killed", c.id)
-		w.met[clientKilled]++
-		c.done = true
-		return true
-	case w.faults && roll == 2 && !c.gone && !c.closed && w.rng.IntN(4) == 0:
-		w.trace("client %d is drained", c.id)
-		w.met[clientDrained]++
-		c.draining = true
-		c.session.Drain()
-		return true
-	case w.faults && roll < 12 && !c.gone && len(c.sent) > 0 && c.cancels < 3:
-		c.cancels++
-		w.trace("client %d cancels", c.id)
-		c.session.Cancel()
-		return true
-	}
-	switch w.rng.IntN(3) {
-	case 0:
-		if c.ready() && !c.closed {
-			c.write()
-			return true
-		}
-	case 1:
-		if len(c.inbox) > 0 {
-			c.receive(w.part(len(c.inbox)))
-			return true
-		}
-	}
-	if (len(c.out) > 0 || c.wake) && !c.paused && !c.gone && !c.closed {
-		n := w.part(len(c.out))
-		c.kept = append(c.kept, c.out[:n]...)
-		c.out = c.out[n:]
-		c.wake = false
-		c.kept = c.kept[c.session.ClientData(c.kept):]
-		return true
-	}
-	if len(c.inbox) > 0 {
-		c.receive(w.part(len(c.inbox)))
-		return true
-	}
-	if c.closed {
-		return w.finish(c)
-	}
-	if c.left == 0 && len(c.sent) == 0 && len(c.out) == 0 && !c.gone {
-		if !c.leaving {
-			c.leaving = true
-		}
-		if w.rng.IntN(2) == 0 {
-			c.out = append(c.out, wire.AppendTerminate(nil)...)
-			c.left = -1
-			return true
-		}
-		c.done = true
-		return true
-	}
-	if c.ready() {
-		c.write()
-		return true
-	}
-	return false
-}
-
-// finish is what a client does when the proxy has closed and all was read.
-func (w *world) finish(c *client) bool {
-	if len(c.inbox) > 0 {
-		return false
-	}
-	if c.left >= 0 && !c.mayLose && !c.draining && !c.doubtful && c.welcomed {
-		c.fail("the proxy closed the connection")
-	}
-	c.done = true
-	return true
-}
-
-// endClient lets the proxy notice that a client has gone.
-func (w *world) endClient(c *client) bool {
-	if c.gone {
-		return false
-	}
-	c.gone = true
-	if !c.closed {
-		c.session.ClientGone()
-	}
-	return true
-}
-
-func (w *world) stepConn(db *conn) bool {
-	if db.noticed {
-		return false
-	}
-	if db.broken {
-		if db.closing {
-			return false
-		}
-		db.lost()
-		return true
-	}
-	if w.faults && w.rng.IntN(1500) == 0 && !db.closing {
-		w.trace("a backend dies")
-		w.met[backendKilled]++
-		db.broken = true
-		for _, c := range w.clients {
-			if c.db == db || c.session.Waiting() || c.db == nil {
-				c.mayLose = c.mayLose || c.db == db
-			}
-		}
-		if db.borrower != nil {
-			db.borrower.mayLose = true
-		}
-		db.pg.sent = nil
-		return true
-	}
-	if len(db.toServer) > 0 && w.rng.IntN(2) == 0 {
-		n := w.part(len(db.toServer))
-		db.pg.receive(db.toServer[:n])
-		db.toServer = db.toServer[n:]
-		return true
-	}
-	if c := db.borrower; c != nil && len(c.inbox) >= 400 && !c.gone {
-		w.met[readerSlow]++ // which stops the reading
-	} else if len(db.pg.sent) > 0 {
-		if w.verbose && db.borrower != nil {
-			w.trace("  from the backend of client %d: conn %d %q", db.borrower.id, db.number, db.pg.sent)
-		}
-		db.read(w.part(len(db.pg.sent)))
-		return true
-	}
-	if len(db.toServer) > 0 {
-		db.pg.receive(db.toServer)
-		db.toServer = nil
-		return true
-	}
-	return false
-}
-
 // run goes on until nothing can happen any more.
 func (w *world) run() {
 	for w.failure == "" && w.step() {
@@ -530,6 +359,7 @@ func (w *world) verify() {
 				c.id, c.done, c.session.Waiting(), c.session.Borrowed(), len(c.out), len(c.inbox), len(c.sent), c.kept, c.paused)
 		}
 	}
+	w.verifyRows()
 	s := w.group.Stats()
 	if s.Waiting != 0 || s.Borrowed != 0 || s.Dedicated != 0 {
 		w.failf("left behind: %d waiting, %d borrowed", s.Waiting, s.Borrowed)

@@ -71,6 +71,9 @@ func (s *Session) serverError(p []byte, total int) int {
 			s.retract(head.fresh, 1)
 			head.control = 0
 		}
+		if e.Code == wire.CodeInFailedTransaction {
+			head.control = 0 // it has not ended the block either
+		}
 	default:
 		if !s.extendedError(head) {
 			srv.doubt = true
