@@ -154,6 +154,7 @@ func noteFailover(found *report.Collector, name string, round, of int, f outage.
 		line += fmt.Sprintf("  PgBouncer %v, %v", short(b.Gap), short(b.Outage))
 	}
 	say("%s  failed operations %d | %d", line, ours.Failed, driver.Failed)
+	say("clients of rdsproxy: %s", ours.Told)
 	if ours.Why != nil {
 		say("connections lost: %v", ours.Why)
 	}

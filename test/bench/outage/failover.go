@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/rdsproxy/rdsproxy/test/history"
 	"github.com/rdsproxy/rdsproxy/test/writers"
 )
 
@@ -18,9 +19,10 @@ type Seen struct {
 	// Gap is the time from the promotion to the first acknowledged write, of whichever
 	// client; Outage that of the client in the middle.
 	Gap, Outage time.Duration
-	Lost        int   // connections
-	Why         error // of those that were not opened again
-	Failed      int   // operations that were not acknowledged
+	Lost        int    // connections
+	Why         error  // of those that were not opened again
+	Failed      int    // operations that were not acknowledged
+	Told        string // what clients were told, in short
 	// Throughput are the operations acknowledged in each Interval since Failover.Start.
 	Throughput []int
 }
@@ -118,7 +120,7 @@ func (f *Failover) see(c crowd, r writers.Result) Seen {
 	}
 	return Seen{
 		Gap: gap, Outage: writers.Median(recoveries), Lost: r.Reopened + len(r.Closed), Failed: len(r.Operations) - len(r.Acks),
-		Why:        errors.Join(r.Closed...),
+		Why: errors.Join(r.Closed...), Told: history.Count(r.Operations).String(),
 		Throughput: r.Throughput(f.Start, f.End, Interval),
 	}
 }

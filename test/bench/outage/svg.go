@@ -25,9 +25,9 @@ var colours = []struct {
 	colour string
 	label  string
 }{
-	{Proxy, "#1f6feb", "through rdsproxy, clients never reconnect"},
-	{PgBouncer, "#bf8700", "through PgBouncer, clients reconnect"},
-	{Driver, "#8c959f", "by the DNS name, clients reconnect"},
+	{Proxy, "#1f6feb", "rdsproxy; clients never reconnect"},
+	{PgBouncer, "#bf8700", "PgBouncer; clients reconnect"},
+	{Driver, "#8c959f", "the DNS name; clients reconnect"},
 }
 
 // SVG draws the operations acknowledged per second, over time, for each crowd.

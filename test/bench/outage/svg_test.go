@@ -34,7 +34,7 @@ func TestSVG(t *testing.T) {
 			t.Fatalf("%v in\n%s", err, svg)
 		}
 	}
-	for _, want := range []string{"A &amp; B", "writer killed", "promoted", "through rdsproxy", "by the DNS name", ">200<"} {
+	for _, want := range []string{"A &amp; B", "writer killed", "promoted", "rdsproxy; clients", "the DNS name; clients", ">200<"} {
 		if !strings.Contains(svg, want) {
 			t.Errorf("%q is missing", want)
 		}
