@@ -139,6 +139,7 @@ func (s *Session) shortCommand(c *command, kind wire.Command) (int, bool) {
 		return len(c.p), false
 	case wire.ComPing:
 		if s.srv == nil {
+			s.affected = 0 // a server has it so, too
 			s.answer(wire.OK{Status: s.restStatus()})
 			return len(c.p), true
 		}
