@@ -137,6 +137,11 @@ func (a *answerer) encrypted(text []byte) ([]byte, error) {
 
 // ChangeUser is COM_CHANGE_USER. The connection's statements are gone after it.
 func (c *Conn) ChangeUser(user, password, schema string) ([]string, error) {
+	return c.ChangeLogin(user, password, schema, c.opts.Collation)
+}
+
+// ChangeLogin is the same with another collation.
+func (c *Conn) ChangeLogin(user, password, schema string, collation byte) ([]string, error) {
 	a := answerer{password: password, plugin: c.Greeting.Plugin, salt: c.Greeting.Salt}
 	first, err := a.first()
 	if err != nil {
@@ -144,7 +149,7 @@ func (c *Conn) ChangeUser(user, password, schema string) ([]string, error) {
 	}
 	args := append([]byte(user), 0, byte(len(first)))
 	args = append(append(args, first...), schema...)
-	args = binary.LittleEndian.AppendUint16(append(args, 0), uint16(c.opts.Collation))
+	args = binary.LittleEndian.AppendUint16(append(args, 0), uint16(collation))
 	args = append(append(args, a.plugin...), 0)
 	if err := c.command(wire.ComChangeUser, args...); err != nil {
 		return nil, err

@@ -27,7 +27,7 @@ func (s *Session) clientPrepare(c *command) (int, bool) {
 	}
 	p := c.payload()[1:]
 	res := s.scan(p)
-	if !s.beforeText(&res) {
+	if !s.beforePreparing(&res, p) || !s.beforeText(&res) {
 		return 0, false
 	}
 	t, renamed := s.rewritten(p, &res, later)

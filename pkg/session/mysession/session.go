@@ -53,10 +53,12 @@ type Session struct {
 	host     Host
 	shared   *Shared
 	settings *Settings
-	// login is what the client asked for at its login. collation is the number of
-	// the collation that it named, as long as it is not known what that means.
-	login     *Settings
-	collation uint16
+	// login is what the client asked for at its login, but for the schema; loginKnown:
+	// the server knew the collation. collation is the number of the collation that it
+	// named, as long as it is not known what that means.
+	login      *Settings
+	loginKnown bool
+	collation  uint16
 	// noCollation: the server does not know it.
 	noCollation bool
 	srv         *Server

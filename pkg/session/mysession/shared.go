@@ -9,6 +9,13 @@ import (
 	"weak"
 )
 
+// loginSettings is what the number of a collation means at a login. unknown: the
+// server does not know it, and takes its default.
+type loginSettings struct {
+	vars    []Setting
+	unknown bool
+}
+
 // Shared is what all sessions of one pool share. It is safe for concurrent use.
 type Shared struct {
 	// MaxStatements is how many prepared statements a database connection keeps
@@ -24,7 +31,7 @@ type Shared struct {
 	mu       sync.Mutex
 	settings map[string]weak.Pointer[Settings]
 	// collations is what servers have made of the numbers of collations.
-	collations map[uint16][]Setting
+	collations map[uint16]loginSettings
 	// reset is what COM_RESET_CONNECTION makes of the character sets on MySQL; nil
 	// until a server has shown it.
 	reset *[]Setting
@@ -34,7 +41,7 @@ type Shared struct {
 func NewShared(maxStatements int) *Shared {
 	return &Shared{
 		MaxStatements: max(1, maxStatements),
-		settings:      make(map[string]weak.Pointer[Settings]), collations: make(map[uint16][]Setting),
+		settings:      make(map[string]weak.Pointer[Settings]), collations: make(map[uint16]loginSettings),
 	}
 }
 
@@ -99,24 +106,24 @@ func (sh *Shared) forgetSettings(key string) {
 
 // collationSettings gives what a collation's number means for the variables; false
 // if that is not known yet.
-func (sh *Shared) collationSettings(n uint16) ([]Setting, bool) {
+func (sh *Shared) collationSettings(n uint16) (l loginSettings, ok bool) {
 	if n == 0 {
-		return nil, true // nothing was asked for
+		return l, true // nothing was asked for
 	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	vars, ok := sh.collations[n]
-	return vars, ok
+	l, ok = sh.collations[n]
+	return l, ok
 }
 
 // maxCollations is more than there are numbers in logins.
 const maxCollations = 256
 
-func (sh *Shared) learnCollation(n uint16, vars []Setting) {
+func (sh *Shared) learnCollation(n uint16, l loginSettings) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if len(sh.collations) < maxCollations {
-		sh.collations[n] = vars
+		sh.collations[n] = l
 	}
 }
 

@@ -13,12 +13,20 @@ import (
 // number means only a server knows; until one has told, it is asked for by number.
 func (s *Session) initSettings(collation uint16, schema string) {
 	s.collation = collation
-	vars, known := s.shared.collationSettings(collation)
-	s.settings = s.shared.settingsOf(schema, vars)
+	l, known := s.shared.collationSettings(collation)
+	s.settings = s.shared.settingsOf(schema, l.vars)
 	if known {
 		s.collation = 0
+		s.loggedIn(l)
 	}
-	s.login = s.settings
+}
+
+// loggedIn notes what MariaDB gives back at a reset: that of the newest login whose
+// collation it knew.
+func (s *Session) loggedIn(l loginSettings) {
+	if !l.unknown || !s.loginKnown {
+		s.login, s.loginKnown = s.shared.settingsOf("", l.vars), !l.unknown
+	}
 }
 
 // known tells whether the session can begin without asking a server.
@@ -153,10 +161,11 @@ func (s *Session) learnCollation() {
 			vars = with(vars, name, value, s.srv.base)
 		}
 	}
-	s.shared.learnCollation(s.collation, vars)
+	l := loginSettings{vars, s.noCollation || wire.CollationName(s.collation) == ""}
+	s.shared.learnCollation(s.collation, l)
 	s.collation, s.noCollation = 0, false
 	s.settings = s.shared.settingsOf(s.settings.Schema(), vars)
-	s.login = s.settings
+	s.loggedIn(l)
 }
 
 // collationVariables are those that a login's collation decides about.

@@ -162,6 +162,12 @@ func (s *Session) beforeTracking(res *myscan.Result, text string) (t trackedText
 	return t, res.Effects&myscan.EffectDiagnostics != 0 || s.ownTrackers()
 }
 
+// beforePreparing does so for a text that is prepared: definitions of columns depend on
+// the values.
+func (s *Session) beforePreparing(res *myscan.Result, text []byte) bool {
+	return res.Effects&myscan.EffectReadTrack == 0 || showsNoTracker(string(text)) || s.clientTrackers()
+}
+
 // clientTrackers puts the client's in force, and ownTrackers the proxy's.
 func (s *Session) clientTrackers() bool {
 	srv := s.srv
@@ -286,5 +292,8 @@ func (s *Session) appendExplicit(out, data []byte) []byte {
 	if !explicit {
 		return wire.AppendTrackValue(out, wire.TrackTransaction, wire.NoTransaction)
 	}
-	return wire.AppendTrackValue(out, wire.TrackTransaction, letters)
+	// Of locked tables it tells only if somebody wants to know.
+	state := append([]byte(nil), letters...)
+	state[len(state)-1] = wire.NoTransaction[0]
+	return wire.AppendTrackValue(out, wire.TrackTransaction, state)
 }

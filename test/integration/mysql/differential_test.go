@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -131,7 +132,11 @@ func (p *performance) step(st step) string {
 	var lines []string
 	var err error
 	if !known {
-		c, err = myclient.Dial(p.t.Context(), p.opts)
+		o := p.opts
+		if st.verb == "login" {
+			o.Collation, o.Schema = loginOf(st.words)
+		}
+		c, err = myclient.Dial(p.t.Context(), o)
 		p.clients[st.client] = c
 	}
 	if c == nil {
@@ -168,6 +173,17 @@ var volatile = regexp.MustCompile(`(statement_id=)"\d+"`)
 
 // statementID is in texts of errors. The ids that the proxy gives are its own.
 var statementID = regexp.MustCompile(`\(\d+\)( given to | has no open cursor)[\w.]*`)
+
+// loginOf reads the number of a collation and the name of a schema, which may be
+// missing.
+func loginOf(words string) (collation byte, schema string) {
+	number, schema, _ := strings.Cut(words, " ")
+	n, err := strconv.ParseUint(number, 10, 8)
+	if err != nil {
+		panic(err)
+	}
+	return byte(n), schema
+}
 
 func gone(err error) string {
 	if e, ok := errors.AsType[*mysql.Error](err); ok {

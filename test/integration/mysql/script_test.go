@@ -19,6 +19,7 @@ import (
 //
 //	a: SELECT 1             a query of client a
 //	a.prepare s SELECT ?    any other command, see commands
+//	a.login 8 shop          its login, with a collation and a schema, as its first step
 //	~a: SELECT g()          a step with another result through the proxy
 //	=a: SELECT ROW_COUNT()  a step with other definitions of columns, and the same rows
 //	@pool 2                 database connections that it needs; 1 without the line
@@ -181,6 +182,11 @@ var commands = map[string]func(r *performance, c *myclient.Conn, words string) (
 	},
 	"reset-connection": func(_ *performance, c *myclient.Conn, _ string) ([]string, error) {
 		return c.ResetConnection()
+	},
+	"login": func(_ *performance, c *myclient.Conn, _ string) ([]string, error) { return c.Hello, nil },
+	"change-login": func(_ *performance, c *myclient.Conn, words string) ([]string, error) {
+		collation, schema := loginOf(words)
+		return c.ChangeLogin(user, password, schema, collation)
 	},
 	"change-user": func(_ *performance, c *myclient.Conn, words string) ([]string, error) {
 		return c.ChangeUser(user, password, words)
