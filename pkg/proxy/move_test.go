@@ -138,13 +138,14 @@ func TestWaiterGivesUp(t *testing.T) {
 	s := newScene(t, plan{max: 1, loops: 2})
 	holder := s.client()
 	s.must(holder, "holder")
-	s.target.BorrowTimeout = 3 * time.Millisecond // for those who log in from now on
+	patience := s.target.BorrowTimeout
+	s.target.BorrowTimeout = 3 * time.Millisecond
 	s.group.Update(s.target, false)
 	waiter := s.client()
 	timeouts := 0
 	for i := range 300 {
 		mark := fmt.Sprint(i)
-		s.exec(holder, "BEGIN")
+		eventually(t, "the holder has it", func() bool { return holder.Exec(t.Context(), "BEGIN").Close() == nil })
 		asked := background(func() error {
 			r, err := ask(waiter, mark)
 			if err == nil && r.mark != mark {
@@ -161,6 +162,8 @@ func TestWaiterGivesUp(t *testing.T) {
 		}
 	}
 	t.Logf("%d of 300 timed out", timeouts)
+	s.target.BorrowTimeout = patience
+	s.group.Update(s.target, false)
 	s.must(holder, "holder")
 	hangUpNow(holder)
 	hangUpNow(waiter)
