@@ -17,6 +17,8 @@ func (s *Session) okConcluded(x *exchange) {
 		return
 	}
 	switch x.command {
+	case wire.ComPing, wire.ComInitDB:
+		s.affected = x.affected
 	case wire.ComResetConnection:
 		s.resetConcluded()
 	case wire.ComSetOption:

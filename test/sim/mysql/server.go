@@ -160,6 +160,7 @@ func (s *server) command(p []byte) {
 	case wire.ComInitDB:
 		s.use(args)
 	case wire.ComPing:
+		s.rowCount = 0
 		s.quiet()
 	case wire.ComResetConnection:
 		s.reset()
@@ -336,7 +337,7 @@ func (s *server) use(schema string) {
 		s.fail(1049, "Unknown database '"+schema+"'")
 		return
 	}
-	s.schema = schema
+	s.schema, s.rowCount = schema, 0
 	s.block = wire.AppendTrackValue(s.block, wire.TrackSchema, schema)
 	s.ok(0, 0, false)
 }
