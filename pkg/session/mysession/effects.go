@@ -57,6 +57,12 @@ func (s *Session) noteEffects(x *exchange, res *myscan.Result) {
 	if res.First == myscan.CommandBegin && res.Statements == 1 && !s.srv.inTransaction() && !s.srv.unsure {
 		x.outcome = outcomeNothing // it commits nothing, and what it begins is lost
 	}
+	if res.First == myscan.CommandRollback && res.Statements == 1 {
+		x.outcome = outcomeUndone // whatever became of it
+		if !s.srv.inTransaction() && !s.srv.unsure {
+			x.outcome = outcomeNothing
+		}
+	}
 	if x.shape == shapePrepare {
 		x.outcome = outcomeNothing
 	}
