@@ -229,6 +229,7 @@ func (s *Session) tracksForClient(block []byte) []byte {
 		return nil
 	}
 	if s.pins&session.PinSessionTrack != 0 || srv.foreign {
+		s.noteExplicit(block)
 		return block
 	}
 	w := s.wanted()
@@ -261,6 +262,21 @@ func (s *Session) tracksForClient(block []byte) []byte {
 	}
 	srv.block = out
 	return out
+}
+
+// noteExplicit notes whether a block that the client is told as it is says that a
+// transaction is open.
+func (s *Session) noteExplicit(block []byte) {
+	tracks := wire.ReadTracks(block)
+	for {
+		typ, data, ok := tracks.Next()
+		if !ok {
+			return
+		}
+		if letters, good := wire.TrackValue(data); typ == wire.TrackTransaction && good && len(letters) > 0 {
+			s.explicit = letters[0] == 'T'
+		}
+	}
 }
 
 // appendTold appends what the client is told of variables.

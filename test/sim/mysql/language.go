@@ -64,8 +64,7 @@ func (s *server) statement(sql, meaning string, params []string, binary, more bo
 		if !strings.HasPrefix(rest, "s") {
 			return s.failed(1049, "Unknown database '"+rest+"'")
 		}
-		s.schema = rest
-		s.block = wire.AppendTrackValue(s.block, wire.TrackSchema, rest)
+		s.choose(rest)
 	case "BEGIN":
 		s.end(true)
 		s.lock(false)
@@ -150,7 +149,6 @@ func (s *server) showVariables(rest string, more bool) bool {
 
 func (s *server) set(rest string) bool {
 	rest = strings.TrimPrefix(rest, "SESSION ")
-	tracks := strings.Contains(rest, "session_track_")
 	for _, item := range splitOutside(rest) {
 		item = strings.TrimPrefix(strings.TrimSpace(item), "SESSION ")
 		name, value, _ := strings.Cut(item, "=")
@@ -161,15 +159,17 @@ func (s *server) set(rest string) bool {
 		case strings.HasPrefix(name, "@"):
 			s.users[name[1:]] = value
 			s.changed()
-		case strings.HasPrefix(name, "session_track_"):
 		case name == "last_insert_id":
 			s.lastID, _ = strconv.ParseUint(value, 10, 64)
 		default:
 			if _, ok := s.vars[name]; !ok {
 				return s.failed(1193, "Unknown system variable '"+name+"'")
 			}
-			if name == "autocommit" || name == "foreign_key_checks" {
+			switch name {
+			case "autocommit", "foreign_key_checks", "session_track_schema", "session_track_state_change":
 				value = map[string]string{"0": "OFF", "1": "ON", "OFF": "OFF", "ON": "ON"}[value]
+			case trackList:
+				s.block = nil // what was set before that in the same statement is not told
 			}
 			s.vars[name] = value
 			if name == "autocommit" && value == "ON" {
@@ -181,7 +181,6 @@ func (s *server) set(rest string) bool {
 			s.track(name)
 		}
 	}
-	s.tracksAll = s.tracksAll || tracks
 	return true
 }
 

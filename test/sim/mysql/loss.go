@@ -178,6 +178,7 @@ func (c *client) resume(keep bool) {
 	c.again++
 	row := fmt.Sprintf("%sr%d:%d", c.mark(), c.again, c.id*1000+c.marks+1)
 	c.script = append(c.script,
+		request{p: wire.AppendQuery(nil, c.caps, "SET session_track_state_change=0,session_track_schema=1,"+trackList+"='time_zone',sql_mode=''")},
 		request{p: wire.AppendQuery(nil, c.caps, "SET "+strings.Join(settings, ","))},
 		request{p: wire.AppendQuery(nil, c.caps, "USE s1")},
 		request{p: wire.AppendQuery(nil, c.caps, "INSERT INTO t VALUES ('"+row+"')"), rows: []string{row}})

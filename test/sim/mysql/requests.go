@@ -120,7 +120,7 @@ func (c *client) selects() (text, row string) {
 	for range c.w.rng.IntN(4) {
 		e := pick(c.w.rng.IntN, "@@time_zone", "@@sql_mode", "@@autocommit", "@@sql_select_limit", "@@"+untracked,
 			"@u", "LAST_INSERT_ID()", "ROW_COUNT()", "DATABASE()", "CONNECTION_ID()", "@@foreign_key_checks", "@@collation_connection",
-			"@@character_set_client", "USER()")
+			"@@character_set_client", "@@session_track_schema", "@@"+trackList, "USER()")
 		if e == "ROW_COUNT()" && c.unclear {
 			e = "USER()"
 		}
@@ -134,7 +134,11 @@ func (c *client) selects() (text, row string) {
 
 func (c *client) sets() string {
 	rng := c.w.rng
-	switch rng.IntN(8) {
+	switch rng.IntN(9) {
+	case 7:
+		return pick(rng.IntN, "SET session_track_state_change=0", "SET session_track_state_change=1", "SET session_track_schema=0",
+			"SET session_track_schema=1", "SET session_track_system_variables='sql_mode',time_zone='t'",
+			"SET time_zone='t',session_track_system_variables='time_zone',foreign_key_checks=0", "SET session_track_system_variables='*'")
 	case 0:
 		return "SET @u = '" + c.mark() + "'"
 	case 1:

@@ -17,11 +17,14 @@ var baseVariables = map[string]string{
 	"sql_mode": "STRICT_TRANS_TABLES", "time_zone": "SYSTEM", "autocommit": "ON", "foreign_key_checks": "ON",
 	"sql_select_limit": "1000", "character_set_client": "utf8mb4", "character_set_connection": "utf8mb4",
 	"character_set_results": "utf8mb4", "collation_connection": "utf8mb4_general_ci",
+	"session_track_schema": "ON", "session_track_state_change": "OFF", "session_track_transaction_info": "OFF",
+	trackList: "time_zone,autocommit,character_set_client,character_set_results,character_set_connection",
 }
 
 // untracked is a variable that pins.
 const (
 	untracked     = "bulk_insert_buffer_size"
+	trackList     = "session_track_system_variables"
 	baseUntracked = "8388608"
 )
 
@@ -61,7 +64,6 @@ type server struct {
 	lastID    uint64
 	rowCount  int64
 	diags     []diag
-	tracksAll bool // as the proxy asks for it
 	explicit  bool // it was told that a transaction is open
 	block     []byte
 	cursor    *stmt       // that is to get a cursor
@@ -100,7 +102,7 @@ func (s *server) reset() {
 	clear(s.stmts)
 	s.end(false)
 	s.diags, s.locked, s.newest = nil, false, 0
-	s.lastID, s.rowCount, s.tracksAll, s.explicit, s.block = 0, 0, false, false, nil
+	s.lastID, s.rowCount, s.explicit, s.block = 0, 0, false, nil
 }
 
 // receive takes bytes in any cut, and carries out the commands that are complete.
@@ -260,19 +262,20 @@ func (s *server) fail(code uint16, text string) {
 
 // track notes a change for the OK packet, as the session has asked for it.
 func (s *server) track(name string) {
-	switch name {
-	case "time_zone", "autocommit", "character_set_client", "character_set_results", "character_set_connection":
-	default:
-		if !s.tracksAll {
-			return
-		}
+	if list := s.vars[trackList]; list == "*" || slices.Contains(strings.Split(list, ","), name) {
+		s.block = wire.AppendTrackVariable(s.block, name, s.vars[name])
 	}
-	s.block = wire.AppendTrackVariable(s.block, name, s.vars[name])
 	s.changed()
 }
 
+// tracksAll tells whether it tells the proxy all that it wants to know.
+func (s *server) tracksAll() bool {
+	return s.vars[trackList] == "*" && s.vars["session_track_schema"] == "ON" && s.vars["session_track_state_change"] == "ON" &&
+		s.vars["session_track_transaction_info"] == "CHARACTERISTICS"
+}
+
 func (s *server) changed() {
-	if s.tracksAll {
+	if s.vars["session_track_state_change"] == "ON" {
 		s.block = wire.AppendTrack(s.block, wire.TrackState, []byte("1"))
 	}
 }
@@ -298,21 +301,15 @@ func (s *server) lock(on bool) {
 // asked for it.
 func (s *server) letters() {
 	value := []byte(wire.NoTransaction)
-	if !s.tracksAll {
-		if s.mariaDB || s.explicit == s.inTrans {
-			return
-		}
-		s.explicit = s.inTrans
-		if s.inTrans {
-			value[0] = 'T'
-		}
-		s.block = wire.AppendTrackValue(s.block, wire.TrackTransaction, string(value))
+	all := s.vars["session_track_transaction_info"] != "OFF"
+	if !all && (s.mariaDB || s.explicit == s.inTrans) {
 		return
 	}
+	s.explicit = s.inTrans
 	if s.inTrans {
 		value[0] = 'T'
 	}
-	if s.locked {
+	if s.locked && all {
 		value[len(value)-1] = 'L'
 	}
 	s.block = wire.AppendTrackValue(s.block, wire.TrackTransaction, string(value))
@@ -337,9 +334,16 @@ func (s *server) use(schema string) {
 		s.fail(1049, "Unknown database '"+schema+"'")
 		return
 	}
-	s.schema, s.rowCount = schema, 0
-	s.block = wire.AppendTrackValue(s.block, wire.TrackSchema, schema)
+	s.rowCount = 0
+	s.choose(schema)
 	s.ok(0, 0, false)
+}
+
+func (s *server) choose(schema string) {
+	s.schema = schema
+	if s.vars["session_track_schema"] == "ON" {
+		s.block = wire.AppendTrackValue(s.block, wire.TrackSchema, schema)
+	}
 }
 
 // end ends the transaction.

@@ -286,7 +286,7 @@ func (w *world) checkClean(d *conn) {
 			w.failf("connection %d is released with a cursor or long data of %q", d.number, st.text)
 		}
 	}
-	if s.inTrans || s.locked || len(s.users) > 0 || len(s.temp) > 0 || len(s.locks) > 0 || s.vars[untracked] != baseUntracked || !s.tracksAll {
+	if s.inTrans || s.locked || len(s.users) > 0 || len(s.temp) > 0 || len(s.locks) > 0 || s.vars[untracked] != baseUntracked || !s.tracksAll() {
 		w.failf("connection %d is released with state: transaction %v, locked tables %v, %v, %v, %v", d.number, s.inTrans, s.locked, s.users, s.temp, s.locks)
 	}
 }
