@@ -26,9 +26,9 @@ func (p *PgBouncer) Name() string { return "PgBouncer " + p.Version }
 
 // Start implements Pooler.
 //
-// PgBouncer gets its best settings. Its list of users holds the verifiers that the database has stored: it then neither derives a key for
-// each login, as it would from a plain password, nor knows the password: it logs in to the database with the key it takes from the
-// client's login. Neither program logs logins.
+// PgBouncer gets its best settings. Its list of users holds the verifiers that the database has stored, so that it has no key to derive at
+// all: it logs in to the database with the key it takes from the client's login. (With passwords there it keeps what it has derived;
+// its logins then cost as much.) Neither program logs logins.
 func (p *PgBouncer) Start(ctx context.Context, s Setup) (*Instance, error) {
 	dir, err := NewSpace("", s.As)
 	if err != nil {
