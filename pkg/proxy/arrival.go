@@ -14,8 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/rdsproxy/rdsproxy/pkg/netloop"
-	"github.com/rdsproxy/rdsproxy/pkg/proxy/mylogin"
-	"github.com/rdsproxy/rdsproxy/pkg/proxy/pglogin"
+	"github.com/rdsproxy/rdsproxy/pkg/proxy/login"
 )
 
 // arrival is a client that logs in: the net.Conn that its dialogue goes over.
@@ -58,8 +57,7 @@ type arrival struct {
 
 var (
 	_ netloop.Handler = (*arrival)(nil)
-	_ pglogin.OnLoop  = (*arrival)(nil)
-	_ mylogin.OnLoop  = (*arrival)(nil)
+	_ login.OnLoop    = (*arrival)(nil)
 )
 
 // loginContext is the context of a login: it ends with the time for logins, but
@@ -200,7 +198,7 @@ func (a *arrival) detach() error {
 	return nil
 }
 
-// Leave implements pglogin.OnLoop and mylogin.OnLoop.
+// Leave implements login.OnLoop.
 func (a *arrival) Leave() (net.Conn, error) {
 	if !a.blocking {
 		a.wait(true)

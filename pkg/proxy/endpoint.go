@@ -15,7 +15,7 @@ import (
 	"github.com/rdsproxy/rdsproxy/pkg/auth"
 	"github.com/rdsproxy/rdsproxy/pkg/iam"
 	"github.com/rdsproxy/rdsproxy/pkg/netloop"
-	"github.com/rdsproxy/rdsproxy/pkg/proxy/mylogin"
+	"github.com/rdsproxy/rdsproxy/pkg/proxy/login"
 	"github.com/rdsproxy/rdsproxy/pkg/proxy/pglogin"
 )
 
@@ -81,10 +81,7 @@ const (
 
 func setupFailures() *reasonCounts {
 	known := []string{failedAddress, failedUnauthenticated, failedClients, failedDraining, failedPanic, failedNoSecret}
-	for r := mylogin.Disconnected; r <= mylogin.TokenRefused; r++ {
-		known = append(known, r.String())
-	}
-	for r := pglogin.Disconnected; r <= pglogin.TokenRefused; r++ {
+	for _, r := range login.Reasons() {
 		known = append(known, r.String())
 	}
 	return newReasonCounts(append(known, tokenFailures()...)...)
@@ -246,10 +243,7 @@ func (e *Endpoint) loginFailed(a *arrival, o *EndpointOptions, err error) {
 
 // userOf is the name that a client gave whose login failed.
 func userOf(err error) string {
-	if e, ok := errors.AsType[*pglogin.Error](err); ok {
-		return e.User
-	}
-	if e, ok := errors.AsType[*mylogin.Error](err); ok {
+	if e, ok := errors.AsType[*login.Error](err); ok {
 		return e.User
 	}
 	return ""
@@ -269,11 +263,8 @@ func failureOf(err error) string {
 	if r := iam.ReasonOf(err); r != 0 && !errors.Is(err, auth.ErrUnknownUser) {
 		return tokenFailure(r)
 	}
-	if e, ok := errors.AsType[*pglogin.Error](err); ok {
+	if e, ok := errors.AsType[*login.Error](err); ok {
 		return e.Reason.String()
 	}
-	if e, ok := errors.AsType[*mylogin.Error](err); ok {
-		return e.Reason.String()
-	}
-	return pglogin.Disconnected.String()
+	return login.Disconnected.String()
 }

@@ -34,10 +34,10 @@ func (e *Endpoint) tokens(nc net.Conn, o *EndpointOptions) *tokens {
 	return &tokens{gate: gate, endpoint: o.Names, client: addrOf(nc.RemoteAddr())}
 }
 
-// Accepts implements pglogin.Tokens and mylogin.Tokens.
+// Accepts implements login.Tokens.
 func (t *tokens) Accepts(password string) bool { return t != nil && t.gate.Accepts(password) }
 
-// Verify implements pglogin.Tokens and mylogin.Tokens.
+// Verify implements login.Tokens.
 func (t *tokens) Verify(ctx context.Context, user string, token secret.Password) error {
 	if t == nil {
 		return &iam.Rejection{Reason: iam.Malformed, Detail: "tokens are not set up"}

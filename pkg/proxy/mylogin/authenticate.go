@@ -9,6 +9,7 @@ import (
 	"net"
 
 	"github.com/rdsproxy/rdsproxy/pkg/auth"
+	"github.com/rdsproxy/rdsproxy/pkg/proxy/login"
 	"github.com/rdsproxy/rdsproxy/pkg/secret"
 	"github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
 )
@@ -23,13 +24,13 @@ const (
 // authenticate has the client prove who it is, and returns the method by which it did.
 func (d *dialogue) authenticate(ctx context.Context, l *mysql.Login) (auth.MySQLMethod, error) {
 	// Made for known users too, so that the time up to the first answer does not tell them apart.
-	cred := auth.MockMySQLCredential(d.user, d.unknownMethod())
-	if c, ok := d.cfg.Users.LookupMySQL(d.user); ok && !c.IsZero() {
+	cred := auth.MockMySQLCredential(d.User, d.unknownMethod())
+	if c, ok := d.cfg.Users.LookupMySQL(d.User); ok && !c.IsZero() {
 		cred = c
 	}
 	method := cred.Method()
 	plugin := d.plugin(l, method)
-	if plugin == auth.PluginCleartext && !d.secure() || method == auth.MySQLToken && d.tls == nil {
+	if plugin == auth.PluginCleartext && !d.secure() || method == auth.MySQLToken && d.TLS == nil {
 		return 0, d.refuseTLS("a password in clear may pass over TLS only")
 	}
 	answer, err := d.firstAnswer(ctx, l, plugin)
@@ -53,7 +54,7 @@ func (d *dialogue) authenticate(ctx context.Context, l *mysql.Login) (auth.MySQL
 // plugin is the one to go by. A client that may give a token or a password can do either by its own plugin, unless that
 // is mysql_native_password, which gives nothing but a scramble.
 func (d *dialogue) plugin(l *mysql.Login, method auth.MySQLMethod) string {
-	if method == auth.MySQLToken || !method.TakesToken() || d.tls == nil {
+	if method == auth.MySQLToken || !method.TakesToken() || d.TLS == nil {
 		return method.Plugin()
 	}
 	switch l.Plugin {
@@ -65,7 +66,7 @@ func (d *dialogue) plugin(l *mysql.Login, method auth.MySQLMethod) string {
 
 // mayToken tells whether this client may give a token in place of the password.
 func (d *dialogue) mayToken(cred auth.MySQLCredential) bool {
-	return cred.Method().TakesToken() && d.tls != nil
+	return cred.Method().TakesToken() && d.TLS != nil
 }
 
 // nativeOrToken lets in who knows the password, and asks who does not for a token in clear. A client that was switched to
@@ -103,7 +104,7 @@ func (d *dialogue) firstAnswer(ctx context.Context, l *mysql.Login, plugin strin
 	if !l.Capabilities.Has(mysql.ClientPluginAuth) {
 		// Such a client knows the plugin of MySQL 4.1 only, and cannot be asked for another.
 		if plugin != auth.PluginNative {
-			return nil, d.refuse(UnsupportedVersion, unsupported())
+			return nil, d.refuse(login.UnsupportedVersion, unsupported())
 		}
 		return l.AuthResponse, nil
 	}
@@ -170,7 +171,7 @@ func (d *dialogue) encrypted(ctx context.Context) ([]byte, error) {
 			return nil, err
 		}
 	}
-	if err := d.leave(ctx); err != nil { // it takes a millisecond
+	if err := d.Leave(ctx); err != nil { // it takes a millisecond
 		return nil, err
 	}
 	password, err := auth.DecryptMySQLPassword(d.cfg.Key, d.salt[:], sent)
@@ -187,7 +188,7 @@ func (d *dialogue) token(ctx context.Context, cred auth.MySQLCredential, answer 
 	}
 	err := errors.New("tokens are not set up")
 	if d.cfg.Tokens != nil {
-		err = d.cfg.Tokens.Verify(ctx, d.user, secret.NewPassword(string(bytes.TrimSuffix(answer, []byte{0}))))
+		err = d.cfg.Tokens.Verify(ctx, d.User, secret.NewPassword(string(bytes.TrimSuffix(answer, []byte{0}))))
 	}
 	if err != nil && ctx.Err() != nil {
 		return d.interrupted(ctx, err)
@@ -205,9 +206,9 @@ func empty(answer []byte) bool {
 
 // secure tells whether nobody can listen. A client on a Unix socket takes that for secure, too.
 func (d *dialogue) secure() bool {
-	if d.tls != nil {
+	if d.TLS != nil {
 		return true
 	}
-	_, local := d.raw.LocalAddr().(*net.UnixAddr)
+	_, local := d.Raw.LocalAddr().(*net.UnixAddr)
 	return local
 }

@@ -4,7 +4,7 @@
 // proved who it is: the choice of TLS, the handshake response, the authentication plugin, the password.
 //
 // Serve is blocking code for a goroutine that lives as long as the login does, or for a coroutine of an event loop
-// (OnLoop). Everything it hears comes from a stranger, so there is little to hear: at most one request for TLS and one handshake response of mysql.MaxLogin bytes,
+// (login.OnLoop). Everything it hears comes from a stranger, so there is little to hear: at most one request for TLS and one handshake response of mysql.MaxLogin bytes,
 // then at most three short packets of a plugin, and all of it before the deadline of the context. The OK packet that
 // ends a login is left to the session, which has a schema to look at first; Login.NextSeq is its sequence id.
 //

@@ -9,6 +9,7 @@ import (
 	"errors"
 
 	"github.com/rdsproxy/rdsproxy/pkg/auth"
+	"github.com/rdsproxy/rdsproxy/pkg/proxy/login"
 	"github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
 )
 
@@ -53,7 +54,7 @@ func (d *dialogue) response(ctx context.Context) (*mysql.Login, error) {
 		if err != nil {
 			return nil, err
 		}
-		if d.tls == nil && d.base != nil && mysql.IsSSLRequest(payload) {
+		if d.TLS == nil && d.base != nil && mysql.IsSSLRequest(payload) {
 			if err := d.handshake(ctx); err != nil {
 				return nil, err
 			}
@@ -67,10 +68,10 @@ func (d *dialogue) parse(payload []byte) (*mysql.Login, error) {
 	// What came before protocol 4.1 begins with two bytes of capabilities, and knows no SQLSTATE in an error.
 	if len(payload) >= 2 && !mysql.Capabilities(binary.LittleEndian.Uint16(payload)).Has(mysql.ClientProtocol41) {
 		d.caps = 0
-		return nil, d.refuse(UnsupportedVersion, unsupported())
+		return nil, d.refuse(login.UnsupportedVersion, unsupported())
 	}
 	if mysql.IsSSLRequest(payload) { // for the second time, or when it was not offered
-		return nil, d.refuse(BadPacket, mysql.BadHandshake())
+		return nil, d.refuse(login.BadPacket, mysql.BadHandshake())
 	}
 	l, err := mysql.ParseLogin(payload)
 	if err != nil {
@@ -78,21 +79,21 @@ func (d *dialogue) parse(payload []byte) (*mysql.Login, error) {
 		if !ok {
 			told = mysql.BadHandshake()
 		}
-		return nil, d.refuse(BadPacket, told)
+		return nil, d.refuse(login.BadPacket, told)
 	}
-	d.user, d.heard, d.caps = l.User, true, l.Capabilities
+	d.User, d.heard, d.caps = l.User, true, l.Capabilities
 	switch {
-	case d.cfg.RequireTLS && d.tls == nil:
+	case d.cfg.RequireTLS && d.TLS == nil:
 		return nil, d.refuseTLS("the client did not ask for TLS")
-	case d.tls == nil && d.base != nil && l.Capabilities.Has(mysql.ClientSSL):
+	case d.TLS == nil && d.base != nil && l.Capabilities.Has(mysql.ClientSSL):
 		// A server would go on with a TLS handshake here. The client may believe that it is protected.
-		return nil, d.refuse(BadPacket, mysql.BadHandshake())
+		return nil, d.refuse(login.BadPacket, mysql.BadHandshake())
 	case !l.Capabilities.Has(mysql.ClientSecureConnection):
-		return nil, d.refuse(UnsupportedVersion, unsupported())
+		return nil, d.refuse(login.UnsupportedVersion, unsupported())
 	}
 	if agreed := l.Capabilities & d.offered; agreed.Has(mysql.ClientZstd) && !agreed.Has(mysql.ClientCompress) &&
 		(l.ZstdLevel < 1 || l.ZstdLevel > maxZstdLevel) {
-		return nil, d.refuse(BadPacket, mysql.BadHandshake())
+		return nil, d.refuse(login.BadPacket, mysql.BadHandshake())
 	}
 	return l, nil
 }

@@ -25,6 +25,7 @@ import (
 
 	"github.com/rdsproxy/rdsproxy/pkg/auth"
 	"github.com/rdsproxy/rdsproxy/pkg/iam"
+	"github.com/rdsproxy/rdsproxy/pkg/proxy/login"
 	"github.com/rdsproxy/rdsproxy/pkg/proxy/mylogin"
 	"github.com/rdsproxy/rdsproxy/pkg/secret"
 	"github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
@@ -129,7 +130,7 @@ func (o outcome) reason() string {
 	if o.err == nil {
 		return ""
 	}
-	if e, ok := errors.AsType[*mylogin.Error](o.err); ok {
+	if e, ok := errors.AsType[*login.Error](o.err); ok {
 		return e.Reason.String()
 	}
 	return "no *Error: " + o.err.Error()

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/rdsproxy/rdsproxy/pkg/auth"
+	"github.com/rdsproxy/rdsproxy/pkg/proxy/login"
 	"github.com/rdsproxy/rdsproxy/pkg/proxy/mylogin"
 	"github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
 )
@@ -439,7 +440,7 @@ func TestEndlessClient(t *testing.T) {
 	} {
 		g := &greedy{next: next}
 		l, err := mylogin.Serve(t.Context(), g, config(true))
-		if _, ok := errors.AsType[*mylogin.Error](err); !ok || l != nil {
+		if _, ok := errors.AsType[*login.Error](err); !ok || l != nil {
 			t.Errorf("%s: %v, %v", name, l, err)
 		}
 		// The packet or handshake, and what is taken off the socket before it is closed.
@@ -509,7 +510,7 @@ func FuzzServe(f *testing.F) {
 	f.Fuzz(func(t *testing.T, sent []byte, offered bool) {
 		nc := &script{in: sent}
 		l, err := mylogin.Serve(t.Context(), nc, config(offered))
-		e, ok := errors.AsType[*mylogin.Error](err)
+		e, ok := errors.AsType[*login.Error](err)
 		if !ok || e.Reason.String() == "unknown" || e.Cause == nil || l != nil {
 			t.Fatalf("%v, %v", l, err)
 		}

@@ -3,12 +3,11 @@
 package mylogin
 
 import (
-	"context"
 	"crypto/rsa"
 	"crypto/tls"
 
 	"github.com/rdsproxy/rdsproxy/pkg/auth"
-	"github.com/rdsproxy/rdsproxy/pkg/secret"
+	"github.com/rdsproxy/rdsproxy/pkg/proxy/login"
 	"github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
 )
 
@@ -26,7 +25,7 @@ type Config struct {
 	// plugin the greeting names; 0 is auth.MySQLCachingSHA2. A user with another method can be told from an unknown one.
 	UnknownMethod auth.MySQLMethod
 	// Tokens checks what comes in place of a password; nil refuses all.
-	Tokens Tokens
+	Tokens login.Tokens
 	// Greeting is what the proxy says it is.
 	Greeting Greeting
 	// ThreadID is the number by which this client is known, as in KILL; never 0.
@@ -34,16 +33,6 @@ type Config struct {
 	// Key is what clients without TLS encrypt their password with, when caching_sha2_password needs all of it. It is
 	// made once per process; nil leaves that to TLS.
 	Key *rsa.PrivateKey
-}
-
-// Tokens checks the tokens of one client. It is asked only if the client has TLS.
-type Tokens interface {
-	// Accepts tells whether a password has the form of a token.
-	Accepts(password string) bool
-	// Verify returns nil if the token lets its bearer log in as user. An error may be an *iam.Rejection, and must not hold
-	// the token. It is called for unknown users too, so that they take as long; then its answer does not count. It has to
-	// return when the context ends.
-	Verify(ctx context.Context, user string, token secret.Password) error
 }
 
 // Greeting is what a client learns about the server before it has said anything.

@@ -18,6 +18,7 @@ import (
 	gomysql "github.com/go-mysql-org/go-mysql/mysql"
 
 	"github.com/rdsproxy/rdsproxy/pkg/auth"
+	"github.com/rdsproxy/rdsproxy/pkg/proxy/login"
 	"github.com/rdsproxy/rdsproxy/pkg/proxy/mylogin"
 	"github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
 )
@@ -532,17 +533,17 @@ func TestTokenNotConfigured(t *testing.T) {
 
 func TestReasons(t *testing.T) {
 	seen := map[string]bool{}
-	for r := mylogin.Disconnected; r <= mylogin.TokenRefused; r++ {
+	for r := login.Disconnected; r <= login.TokenRefused; r++ {
 		if s := r.String(); s == "unknown" || s == "" || seen[s] {
 			t.Errorf("%d: %q", r, s)
 		}
 		seen[r.String()] = true
 	}
-	if mylogin.Reason(0).String() != "unknown" || mylogin.Reason(200).String() != "unknown" {
+	if login.Reason(0).String() != "unknown" || login.Reason(200).String() != "unknown" {
 		t.Error("a name for no reason")
 	}
 	cause := errors.New("x")
-	e := &mylogin.Error{Reason: mylogin.BadPacket, User: "a\nb", Cause: cause}
+	e := &login.Error{Reason: login.BadPacket, User: "a\nb", Cause: cause}
 	if !errors.Is(e, cause) || strings.Contains(e.Error(), "\n") {
 		t.Errorf("%q", e)
 	}

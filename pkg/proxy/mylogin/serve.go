@@ -11,77 +11,64 @@ import (
 	"time"
 
 	"github.com/rdsproxy/rdsproxy/pkg/auth"
+	"github.com/rdsproxy/rdsproxy/pkg/proxy/login"
 	"github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
 )
 
-const (
-	// farewellTime is how long a client that failed may take to read its error.
-	farewellTime = time.Second
-	// farewellBytes is how much more is taken from it meanwhile.
-	farewellBytes = 64 << 10
-)
-
-// Serve logs the client at the other end of t in, which may be an OnLoop. The deadline of ctx, and its cancellation, end
+// Serve logs the client at the other end of t in, which may be a login.OnLoop. The deadline of ctx, and its cancellation, end
 // the dialogue; t is left without a deadline after success.
 //
 // On success the client waits for the OK packet that ends the login; nothing of it has been sent. On failure the client
-// has been told, and t is to be closed; the error is an *Error. Serve never closes t, except that the TLS engine does
+// has been told, and t is to be closed; the error is a *login.Error. Serve never closes t, except that the TLS engine does
 // when ctx ends in the middle of a handshake.
 func Serve(ctx context.Context, t net.Conn, cfg *Config) (*Login, error) {
 	// Until a client says otherwise it is taken for one that understands today's errors.
-	d := &dialogue{cfg: cfg, raw: t, conn: t, stage: BadPacket, caps: mysql.ClientProtocol41}
-	d.begin(ctx)
+	d := &dialogue{cfg: cfg, Line: login.Line{Raw: t, Conn: t}, stage: login.BadPacket, caps: mysql.ClientProtocol41}
+	d.Begin(ctx)
 	login, err := d.run(ctx)
-	if d.cut != nil && d.cut() && err == nil {
+	if d.WasCut() && err == nil {
 		err = d.interrupted(ctx, ctx.Err())
 	}
 	if err != nil {
 		d.farewell()
 		return nil, err
 	}
-	_ = d.raw.SetDeadline(time.Time{}) // if it fails, so does the next read
+	_ = d.Raw.SetDeadline(time.Time{}) // if it fails, so does the next read
 	return login, nil
 }
 
 // dialogue is one login under way.
 type dialogue struct {
 	cfg *Config
-	// raw is the transport; conn is where packets go: raw, or tls on top of it.
-	raw  net.Conn
-	conn net.Conn
-	tls  *tls.Conn
-	// cut stops the end of the context from ending the dialogue, and tells whether it has. nil: nothing to be stopped.
-	cut func() bool
+	login.Line
+
 	// base is what TLS was offered by, nil if it was not.
 	base *tls.Config
 	salt [auth.MySQLSaltSize]byte
 	// offered are the capabilities of the greeting, caps those of the client.
 	offered, caps mysql.Capabilities
-	// user is the name given, once it is known; heard says that it is, since it may be empty.
-	user  string
+	// heard says that the user's name is known, since it may be empty.
 	heard bool
 	// password tells whether the client gave one that is not empty.
 	password bool
 	// stage is the reason for which a packet that breaks the protocol makes the login fail.
-	stage Reason
+	stage login.Reason
 	// seq is the sequence id of the next packet, whoever sends it.
 	seq byte
 	// out is what is to be sent with the next flush.
 	out []byte
 	// last is the error to be sent to the client, nil if it is told nothing.
 	last *mysql.Error
-	// unread is set when the client may have sent more than was read.
-	unread bool
 }
 
-// run returns an *Error as error, or nil.
+// run returns a *login.Error as error, or nil.
 func (d *dialogue) run(ctx context.Context) (*Login, error) {
 	d.greet()
 	l, err := d.response(ctx)
 	if err != nil {
 		return nil, err
 	}
-	d.stage = BadMessage
+	d.stage = login.BadMessage
 	method, err := d.authenticate(ctx, l)
 	if err != nil {
 		return nil, err
@@ -91,11 +78,11 @@ func (d *dialogue) run(ctx context.Context) (*Login, error) {
 
 func (d *dialogue) login(l *mysql.Login, method auth.MySQLMethod) *Login {
 	agreed := l.Capabilities & d.offered &^ mysql.ClientSSL
-	if d.tls != nil {
+	if d.TLS != nil {
 		agreed |= mysql.ClientSSL // some clients say so in their request only
 	}
 	login := &Login{
-		TLS: d.tls, User: l.User, Schema: l.Schema, Capabilities: agreed, MaxPacket: l.MaxPacket, Collation: l.Collation,
+		TLS: d.TLS, User: l.User, Schema: l.Schema, Capabilities: agreed, MaxPacket: l.MaxPacket, Collation: l.Collation,
 		Attributes: l.Attributes, Method: method, NextSeq: d.seq,
 	}
 	// Client and server both look for zlib first.
@@ -131,10 +118,10 @@ func (d *dialogue) receive(ctx context.Context, limit int) ([]byte, error) {
 	d.seq = seq + 1 // an error has to fit the client's idea of the count
 	switch {
 	case seq != expected:
-		d.unread = true
+		d.Unread = true
 		return nil, d.refuse(d.stage, mysql.NewError(mysql.CodePacketsOutOfOrder, "Got packets out of order"))
 	case n > limit:
-		d.unread = true
+		d.Unread = true
 		return nil, d.refuse(d.stage, mysql.NewError(mysql.CodePacketTooLarge,
 			"Got a packet bigger than 'max_allowed_packet' bytes"))
 	}
@@ -152,7 +139,7 @@ func (d *dialogue) receive(ctx context.Context, limit int) ([]byte, error) {
 
 // read fills p, and takes nothing that is behind it.
 func (d *dialogue) read(ctx context.Context, p []byte) error {
-	if _, err := io.ReadFull(d.conn, p); err != nil {
+	if _, err := io.ReadFull(d.Conn, p); err != nil {
 		return d.interrupted(ctx, err)
 	}
 	return nil
@@ -163,8 +150,8 @@ func (d *dialogue) flush(ctx context.Context) error {
 	if len(d.out) == 0 {
 		return nil
 	}
-	if _, err := d.conn.Write(d.out); err != nil {
-		return d.ioError(ctx, err)
+	if _, err := d.Conn.Write(d.out); err != nil {
+		return d.Broken(ctx, err)
 	}
 	d.out = d.out[:0]
 	return nil
@@ -172,7 +159,7 @@ func (d *dialogue) flush(ctx context.Context) error {
 
 // interrupted ends the dialogue because the connection or the context ended.
 func (d *dialogue) interrupted(ctx context.Context, err error) error {
-	e := d.ioError(ctx, err)
+	e := d.Broken(ctx, err)
 	// Before its handshake response a client is told nothing: it may be in the middle of a TLS handshake, or not be one
 	// of MySQL at all.
 	if d.heard {
@@ -182,33 +169,23 @@ func (d *dialogue) interrupted(ctx context.Context, err error) error {
 }
 
 // refuse ends the dialogue with an error that is both the cause and what the client is told.
-func (d *dialogue) refuse(r Reason, told *mysql.Error) error {
+func (d *dialogue) refuse(r login.Reason, told *mysql.Error) error {
 	d.last = told
-	return &Error{Reason: r, User: d.user, Cause: told}
+	return &login.Error{Reason: r, User: d.User, Cause: told}
 }
 
 // refuseTLS ends the dialogue because it is not encrypted. why is for the operator.
 func (d *dialogue) refuseTLS(why string) error {
 	d.last = tlsRequired()
-	return &Error{Reason: TLSRequired, User: d.user, Cause: errors.New(why)}
+	return &login.Error{Reason: login.TLSRequired, User: d.User, Cause: errors.New(why)}
 }
 
-// farewell sends the last error, if there is one, and closes TLS in good order. A socket that is closed while bytes
-// are waiting in it is reset, which can take the error away from the client before it has read it; so those bytes are
-// taken first, up to a limit and for a moment.
+// farewell sends the last error, if there is one, and ends the dialogue.
 func (d *dialogue) farewell() {
-	if d.last == nil && d.tls == nil {
-		return
-	}
-	_ = d.raw.SetDeadline(time.Now().Add(farewellTime)) // a client that is gone is no loss
-	if d.last != nil {
+	if d.last == nil {
+		d.out = nil
+	} else {
 		d.out = mysql.AppendError(d.out, d.next(), d.caps, d.last)
-		_, _ = d.conn.Write(d.out)
 	}
-	if d.tls != nil {
-		_ = d.tls.CloseWrite()
-	}
-	if d.unread {
-		_, _ = io.CopyN(io.Discard, d.raw, farewellBytes)
-	}
+	d.Farewell(d.out)
 }

@@ -6,22 +6,24 @@ import (
 	"context"
 	"crypto/tls"
 	"sync/atomic"
+
+	"github.com/rdsproxy/rdsproxy/pkg/proxy/login"
 )
 
 // handshake begins TLS, as d.base says.
 func (d *dialogue) handshake(ctx context.Context) error {
-	if err := d.leave(ctx); err != nil {
+	if err := d.Leave(ctx); err != nil {
 		return err
 	}
-	tc := tls.Server(d.raw, prepare(d.base))
+	tc := tls.Server(d.Raw, prepare(d.base))
 	if err := tc.HandshakeContext(ctx); err != nil {
-		e := d.ioError(ctx, err)
-		if e.Reason == Disconnected {
-			e.Reason, e.Cause = TLSHandshake, err
+		e := d.Broken(ctx, err)
+		if e.Reason == login.Disconnected {
+			e.Reason, e.Cause = login.TLSHandshake, err
 		}
 		return e
 	}
-	d.tls, d.conn = tc, tc
+	d.TLS, d.Conn = tc, tc
 	return nil
 }
 

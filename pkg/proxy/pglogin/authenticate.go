@@ -9,6 +9,7 @@ import (
 
 	"github.com/rdsproxy/rdsproxy/pkg/auth"
 	"github.com/rdsproxy/rdsproxy/pkg/iam"
+	"github.com/rdsproxy/rdsproxy/pkg/proxy/login"
 	"github.com/rdsproxy/rdsproxy/pkg/secret"
 	"github.com/rdsproxy/rdsproxy/pkg/wire/postgres"
 )
@@ -24,8 +25,8 @@ func (d *dialogue) authenticate(ctx context.Context) (method string, err error) 
 		unknown = auth.SCRAM
 	}
 	// Made for known users too, so that the time up to the first message does not tell them apart.
-	cred := auth.MockCredential(d.user, unknown)
-	if c, ok := d.cfg.Users.Lookup(d.user); ok && !c.IsZero() {
+	cred := auth.MockCredential(d.User, unknown)
+	if c, ok := d.cfg.Users.Lookup(d.User); ok && !c.IsZero() {
 		cred = c
 	}
 	switch cred.Method() {
@@ -36,7 +37,7 @@ func (d *dialogue) authenticate(ctx context.Context) (method string, err error) 
 	case auth.Token:
 		return d.tokenOrPassword(ctx, cred)
 	case auth.TokenOrPassword:
-		if d.tls == nil {
+		if d.TLS == nil {
 			return d.scram(ctx, cred)
 		}
 		return d.tokenOrPassword(ctx, cred)
@@ -54,7 +55,7 @@ func (d *dialogue) scram(ctx context.Context, cred auth.Credential) (method stri
 	}
 	mechanism, first, err := postgres.ParseSASLInitialResponse(body)
 	if err != nil {
-		return "", d.refuse(BadMessage, err)
+		return "", d.refuse(login.BadMessage, err)
 	}
 	if first == nil { // the client wants to be asked for its first message
 		d.out = postgres.AppendAuthenticationSASLContinue(d.out, nil)
@@ -97,9 +98,9 @@ func (d *dialogue) md5(ctx context.Context, cred auth.Credential) error {
 }
 
 func (d *dialogue) cleartext(ctx context.Context, cred auth.Credential) error {
-	if d.tls == nil {
+	if d.TLS == nil {
 		d.last = postgres.Fatal(postgres.CodeInvalidAuthorization, "This RDS Proxy requires TLS connections")
-		return &Error{Reason: TLSRequired, User: d.user, Cause: errors.New("a cleartext password may pass over TLS only")}
+		return &login.Error{Reason: login.TLSRequired, User: d.User, Cause: errors.New("a cleartext password may pass over TLS only")}
 	}
 	d.out = postgres.AppendAuthenticationCleartextPassword(d.out)
 	password, err := d.password(ctx, postgres.AuthMessage)
@@ -115,7 +116,7 @@ func (d *dialogue) cleartext(ctx context.Context, cred auth.Credential) error {
 // tokenOrPassword asks for a password in clear and takes what has the form of a token for one. A user who has to have a
 // token has no password: what has no such form is a bad token then.
 func (d *dialogue) tokenOrPassword(ctx context.Context, cred auth.Credential) (method string, err error) {
-	if d.tls == nil {
+	if d.TLS == nil {
 		return "", d.noToken(&iam.Rejection{Reason: iam.NoTLS})
 	}
 	d.out = postgres.AppendAuthenticationCleartextPassword(d.out)
@@ -132,7 +133,7 @@ func (d *dialogue) tokenOrPassword(ctx context.Context, cred auth.Credential) (m
 	}
 	err = errNoTokens
 	if tokens != nil {
-		err = tokens.Verify(ctx, d.user, secret.NewPassword(string(given)))
+		err = tokens.Verify(ctx, d.User, secret.NewPassword(string(given)))
 	}
 	if err != nil && ctx.Err() != nil {
 		return "", d.interrupted(ctx, err)
@@ -151,13 +152,13 @@ func (d *dialogue) noToken(err error) error {
 	if !ok {
 		r = &iam.Rejection{}
 	}
-	code, text := r.Postgres(d.user)
+	code, text := r.Postgres(d.User)
 	d.last = postgres.Fatal(code, text)
-	reason := TokenRefused
+	reason := login.TokenRefused
 	if errors.Is(err, auth.ErrUnknownUser) {
-		reason = UnknownUser
+		reason = login.UnknownUser
 	}
-	return &Error{Reason: reason, User: d.user, Cause: err}
+	return &login.Error{Reason: reason, User: d.User, Cause: err}
 }
 
 // password sends what is waiting and reads a PasswordMessage.
@@ -168,7 +169,7 @@ func (d *dialogue) password(ctx context.Context, limit int) ([]byte, error) {
 	}
 	password, err := postgres.ParsePassword(body)
 	if err != nil {
-		return nil, d.refuse(BadMessage, err)
+		return nil, d.refuse(login.BadMessage, err)
 	}
 	return password, nil
 }
@@ -184,8 +185,8 @@ func (d *dialogue) answer(ctx context.Context, what string, limit int) ([]byte, 
 	}
 	h, err := postgres.ParseAuthHeader(head, what, limit)
 	if err != nil {
-		d.unread = true
-		return nil, d.refuse(BadMessage, err)
+		d.Unread = true
+		return nil, d.refuse(login.BadMessage, err)
 	}
 	body := make([]byte, h.Body)
 	return body, d.read(ctx, body)
@@ -195,5 +196,5 @@ func (d *dialogue) answer(ctx context.Context, what string, limit int) ([]byte, 
 func (d *dialogue) failed(err error) error {
 	reason, told := d.authError(err)
 	d.last = told
-	return &Error{Reason: reason, User: d.user, Cause: err}
+	return &login.Error{Reason: reason, User: d.User, Cause: err}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/rdsproxy/rdsproxy/pkg/auth"
+	"github.com/rdsproxy/rdsproxy/pkg/proxy/login"
 	"github.com/rdsproxy/rdsproxy/pkg/proxy/pglogin"
 	"github.com/rdsproxy/rdsproxy/pkg/wire/postgres"
 )
@@ -165,8 +166,8 @@ func TestPgconn(t *testing.T) {
 				t.Fatal(err)
 			}
 			o := <-outcomes
-			var left *pglogin.Error
-			if err == nil && errors.As(o.err, &left) && left.Reason == pglogin.Disconnected {
+			var left *login.Error
+			if err == nil && errors.As(o.err, &left) && left.Reason == login.Disconnected {
 				o = <-outcomes // sslmode=prefer comes again when there is no TLS
 			}
 			if o.err == nil {
@@ -273,8 +274,8 @@ func TestCertificateOfTheConnection(t *testing.T) {
 			tls.Certificate{}, 0); err == nil {
 			t.Errorf("%s: connected", name)
 		}
-		var e *pglogin.Error
-		if o := <-outcomes; !errors.As(o.err, &e) || e.Reason != pglogin.TLSHandshake {
+		var e *login.Error
+		if o := <-outcomes; !errors.As(o.err, &e) || e.Reason != login.TLSHandshake {
 			t.Errorf("%s: %v", name, o.err)
 		}
 	}

@@ -4,7 +4,7 @@
 // TLS, the start-up packet, the password.
 //
 // Serve is blocking code for a goroutine that lives as long as the login does, or for a coroutine of an event loop
-// (OnLoop). Everything it hears comes from a stranger, so there is little to hear: at most one SSLRequest, one GSSENCRequest and one start-up packet, in packets
+// (login.OnLoop). Everything it hears comes from a stranger, so there is little to hear: at most one SSLRequest, one GSSENCRequest and one start-up packet, in packets
 // of at most postgres.MaxStartup bytes, then two or three messages of an authentication, and all of it before the
 // deadline of the context. After that the session takes over; ParameterStatus, BackendKeyData and ReadyForQuery are its
 // business.

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/rdsproxy/rdsproxy/pkg/auth"
+	"github.com/rdsproxy/rdsproxy/pkg/proxy/login"
 	"github.com/rdsproxy/rdsproxy/pkg/proxy/pglogin"
 )
 
@@ -149,8 +150,8 @@ func TestSlowLoris(t *testing.T) {
 			left := make(chan struct{})
 			go func() { defer close(left); behave(client) }()
 			o := <-done
-			var e *pglogin.Error
-			if !errors.As(o.err, &e) || e.Reason != pglogin.Timeout {
+			var e *login.Error
+			if !errors.As(o.err, &e) || e.Reason != login.Timeout {
 				t.Errorf("%s: %v", name, o.err)
 			}
 			// A second more may pass in saying so.
@@ -250,7 +251,7 @@ func TestEndlessClient(t *testing.T) {
 	} {
 		g := &greedy{next: next}
 		l, err := pglogin.Serve(t.Context(), g, &pglogin.Config{Users: known(), TLS: offer(ecdsaCertificate())})
-		var e *pglogin.Error
+		var e *login.Error
 		if !errors.As(err, &e) || l != nil {
 			t.Errorf("%s: %v, %v", name, l, err)
 		}
@@ -287,8 +288,8 @@ func TestCancelledAtTheLastMoment(t *testing.T) {
 		done := serve(ctx, &lastMoment{server, cancel}, &pglogin.Config{Users: known()})
 		write(client, scramLogin(t, client, "ann"))
 		go func() { _, _ = io.Copy(io.Discard, client) }()
-		var e *pglogin.Error
-		if o := <-done; !errors.As(o.err, &e) || e.Reason != pglogin.Shutdown || o.login != nil {
+		var e *login.Error
+		if o := <-done; !errors.As(o.err, &e) || e.Reason != login.Shutdown || o.login != nil {
 			t.Errorf("%+v", o)
 		}
 	})
@@ -308,8 +309,8 @@ func TestClientThatCannotBeAnswered(t *testing.T) {
 	} {
 		nc := &deaf{script{in: sent}}
 		_, err := pglogin.Serve(t.Context(), nc, &pglogin.Config{Users: known(), TLS: offer(ecdsaCertificate())})
-		var e *pglogin.Error
-		if !errors.As(err, &e) || e.Reason != pglogin.Disconnected && name != "bad" {
+		var e *login.Error
+		if !errors.As(err, &e) || e.Reason != login.Disconnected && name != "bad" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -326,17 +327,17 @@ func TestTLSMayBeSwitchedOff(t *testing.T) {
 
 func TestReasons(t *testing.T) {
 	seen := map[string]bool{}
-	for r := pglogin.Disconnected; r <= pglogin.BadOptions; r++ {
+	for r := login.Disconnected; r <= login.BadOptions; r++ {
 		if s := r.String(); s == "unknown" || s == "" || seen[s] {
 			t.Errorf("%d: %q", r, s)
 		}
 		seen[r.String()] = true
 	}
-	if pglogin.Reason(0).String() != "unknown" || pglogin.Reason(200).String() != "unknown" {
+	if login.Reason(0).String() != "unknown" || login.Reason(200).String() != "unknown" {
 		t.Error("a name for no reason")
 	}
 	cause := errors.New("x")
-	e := &pglogin.Error{Reason: pglogin.BadPacket, User: "a\nb", Cause: cause}
+	e := &login.Error{Reason: login.BadPacket, User: "a\nb", Cause: cause}
 	if !errors.Is(e, cause) || strings.Contains(e.Error(), "\n") {
 		t.Errorf("%q", e)
 	}
@@ -372,7 +373,7 @@ func FuzzServe(f *testing.F) {
 			}
 			return
 		}
-		var e *pglogin.Error
+		var e *login.Error
 		if !errors.As(err, &e) || e.Reason.String() == "unknown" || e.Cause == nil || l != nil {
 			t.Fatalf("%v, %v", l, err)
 		}

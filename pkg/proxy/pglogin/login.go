@@ -3,11 +3,10 @@
 package pglogin
 
 import (
-	"context"
 	"crypto/tls"
 
 	"github.com/rdsproxy/rdsproxy/pkg/auth"
-	"github.com/rdsproxy/rdsproxy/pkg/secret"
+	"github.com/rdsproxy/rdsproxy/pkg/proxy/login"
 	"github.com/rdsproxy/rdsproxy/pkg/wire/postgres"
 )
 
@@ -26,17 +25,7 @@ type Config struct {
 	// user with another method can be told from an unknown one.
 	UnknownMethod auth.Method
 	// Tokens checks what comes in place of a password; nil refuses all.
-	Tokens Tokens
-}
-
-// Tokens checks the tokens of one client. It is asked only if the client has TLS.
-type Tokens interface {
-	// Accepts tells whether a password has the form of a token.
-	Accepts(password string) bool
-	// Verify returns nil if the token lets its bearer log in as user. An error may be an *iam.Rejection, and must not hold
-	// the token. It is called for unknown users too, so that they take as long; then its answer does not count. It has to
-	// return when the context ends.
-	Verify(ctx context.Context, user string, token secret.Password) error
+	Tokens login.Tokens
 }
 
 // UserLookup finds the credential of a user; false if nobody can log in under this name. It is called by many

@@ -4,74 +4,59 @@ package pglogin
 
 import (
 	"context"
-	"crypto/tls"
 	"io"
 	"net"
 	"time"
 
+	"github.com/rdsproxy/rdsproxy/pkg/proxy/login"
 	"github.com/rdsproxy/rdsproxy/pkg/wire/postgres"
 )
 
-const (
-	// farewellTime is how long a client that failed may take to read its error.
-	farewellTime = time.Second
-	// farewellBytes is how much more is taken from it meanwhile.
-	farewellBytes = 64 << 10
-)
-
-// Serve logs the client at the other end of t in, which may be an OnLoop. The deadline of ctx, and its cancellation, end
+// Serve logs the client at the other end of t in, which may be a login.OnLoop. The deadline of ctx, and its cancellation, end
 // the dialogue; t is left without a deadline after success.
 //
 // On success AuthenticationOk has been sent (for a Cancel nothing was). On failure the client has been told, and t is
-// to be closed; the error is an *Error. Serve never closes t, except that the TLS engine does when ctx ends in the
+// to be closed; the error is a *login.Error. Serve never closes t, except that the TLS engine does when ctx ends in the
 // middle of a handshake.
 func Serve(ctx context.Context, t net.Conn, cfg *Config) (*Login, error) {
-	d := &dialogue{cfg: cfg, raw: t, conn: t}
-	d.begin(ctx)
+	d := &dialogue{cfg: cfg, Line: login.Line{Raw: t, Conn: t}}
+	d.Begin(ctx)
 	login, err := d.run(ctx)
-	if d.cut != nil && d.cut() && err == nil {
-		e := d.ioError(ctx, ctx.Err())
+	if d.WasCut() && err == nil {
+		e := d.Broken(ctx, ctx.Err())
 		d.last, err = lastWord(e.Reason), e
 	}
 	if err != nil {
 		d.farewell()
 		return nil, err
 	}
-	_ = d.raw.SetDeadline(time.Time{}) // if it fails, so does the next read
+	_ = d.Raw.SetDeadline(time.Time{}) // if it fails, so does the next read
 	return login, nil
 }
 
 // dialogue is one login under way.
 type dialogue struct {
 	cfg *Config
-	// raw is the transport; conn is where messages go: raw, or tls on top of it.
-	raw  net.Conn
-	conn net.Conn
-	tls  *tls.Conn
-	// cut stops the end of the context from ending the dialogue, and tells whether it has. nil: nothing to be stopped.
-	cut func() bool
+	login.Line
+
 	// binding is the channel binding data of tls, nil if there is none.
 	binding []byte
-	// user is the name given, once it is known.
-	user string
 	// out is what is to be sent with the next flush.
 	out []byte
 	// last is the error to be sent to the client, nil if it is told nothing.
 	last *postgres.Error
 	// v2 is set when the client understands errors in the form of protocol 2.0 only.
 	v2 bool
-	// unread is set when the client may have sent more than was read.
-	unread bool
 }
 
-// run returns an *Error as error, or nil.
+// run returns a *login.Error as error, or nil.
 func (d *dialogue) run(ctx context.Context) (*Login, error) {
 	s, err := d.startup(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if s.Kind == postgres.PacketCancel {
-		return &Login{Kind: Cancel, TLS: d.tls, CancelPID: s.CancelPID, CancelSecret: s.CancelKey}, nil
+		return &Login{Kind: Cancel, TLS: d.TLS, CancelPID: s.CancelPID, CancelSecret: s.CancelKey}, nil
 	}
 	method, err := d.authenticate(ctx)
 	if err != nil {
@@ -81,14 +66,14 @@ func (d *dialogue) run(ctx context.Context) (*Login, error) {
 	d.out = postgres.AppendAuthenticationOK(d.out)
 	settings, err := postgres.ParseOptions(s.Options)
 	if err != nil {
-		return nil, d.refuse(BadOptions, err)
+		return nil, d.refuse(login.BadOptions, err)
 	}
 	if err := d.flush(ctx); err != nil {
 		return nil, err
 	}
 	version, _ := s.Negotiate()
 	return &Login{
-		Kind: Session, TLS: d.tls,
+		Kind: Session, TLS: d.TLS,
 		User: s.User, Database: s.Database, Settings: append(settings, s.Settings...),
 		Replication: string(s.Replication), ProtocolMinor: version.Minor(), AuthMethod: method,
 	}, nil
@@ -96,7 +81,7 @@ func (d *dialogue) run(ctx context.Context) (*Login, error) {
 
 // read fills p, and takes nothing that is behind it.
 func (d *dialogue) read(ctx context.Context, p []byte) error {
-	if _, err := io.ReadFull(d.conn, p); err != nil {
+	if _, err := io.ReadFull(d.Conn, p); err != nil {
 		return d.interrupted(ctx, err)
 	}
 	return nil
@@ -104,21 +89,21 @@ func (d *dialogue) read(ctx context.Context, p []byte) error {
 
 // interrupted ends the dialogue because the connection or the context ended.
 func (d *dialogue) interrupted(ctx context.Context, err error) error {
-	e := d.ioError(ctx, err)
+	e := d.Broken(ctx, err)
 	// Before its start-up packet a client is told nothing: it may be in the middle of a negotiation that has no form for
 	// it, or not be one of PostgreSQL at all.
-	if d.user != "" {
+	if d.User != "" {
 		d.last = lastWord(e.Reason)
 	}
 	return e
 }
 
 // lastWord is what a client is told that is not at fault itself, in the words of PostgreSQL.
-func lastWord(r Reason) *postgres.Error {
+func lastWord(r login.Reason) *postgres.Error {
 	switch r {
-	case Timeout:
+	case login.Timeout:
 		return postgres.Fatal(postgres.CodeQueryCanceled, "canceling authentication due to timeout")
-	case Shutdown:
+	case login.Shutdown:
 		return postgres.Fatal(postgres.CodeAdminShutdown, "terminating connection due to administrator command")
 	}
 	return nil
@@ -126,42 +111,31 @@ func lastWord(r Reason) *postgres.Error {
 
 // flush sends what is waiting, in one write.
 func (d *dialogue) flush(ctx context.Context) error {
-	if _, err := d.conn.Write(d.out); err != nil {
-		return d.ioError(ctx, err)
+	if _, err := d.Conn.Write(d.out); err != nil {
+		return d.Broken(ctx, err)
 	}
 	d.out = d.out[:0]
 	return nil
 }
 
 // refuse ends the dialogue with an error that is both the cause and what the client is told.
-func (d *dialogue) refuse(r Reason, err error) error {
+func (d *dialogue) refuse(r login.Reason, err error) error {
 	told, ok := err.(*postgres.Error) //nolint:errorlint // decoders return it bare
 	if ok {
 		d.last = told
 	}
-	return &Error{Reason: r, User: d.user, Cause: err}
+	return &login.Error{Reason: r, User: d.User, Cause: err}
 }
 
-// farewell sends the last error, if there is one, and closes TLS in good order. A socket that is closed while bytes
-// are waiting in it is reset, which can take the error away from the client before it has read it; so those bytes are
-// taken first, up to a limit and for a moment.
+// farewell sends the last error, if there is one, and ends the dialogue.
 func (d *dialogue) farewell() {
-	if d.last == nil && d.tls == nil {
-		return
+	switch {
+	case d.last == nil:
+		d.out = nil
+	case d.v2:
+		d.out = postgres.AppendErrorV2(d.out, d.last)
+	default:
+		d.out = postgres.AppendErrorResponse(d.out, d.last)
 	}
-	_ = d.raw.SetDeadline(time.Now().Add(farewellTime)) // a client that is gone is no loss
-	if d.last != nil {
-		if d.v2 {
-			d.out = postgres.AppendErrorV2(d.out, d.last)
-		} else {
-			d.out = postgres.AppendErrorResponse(d.out, d.last)
-		}
-		_, _ = d.conn.Write(d.out)
-	}
-	if d.tls != nil {
-		_ = d.tls.CloseWrite()
-	}
-	if d.unread {
-		_, _ = io.CopyN(io.Discard, d.raw, farewellBytes)
-	}
+	d.Farewell(d.out)
 }

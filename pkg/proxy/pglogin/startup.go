@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/rdsproxy/rdsproxy/pkg/proxy/login"
 	"github.com/rdsproxy/rdsproxy/pkg/wire/postgres"
 )
 
@@ -37,7 +38,7 @@ func (d *dialogue) startup(ctx context.Context) (*postgres.Startup, error) {
 			if err := d.answerSSL(ctx); err != nil {
 				return nil, err
 			}
-			sawGSS = sawGSS || d.tls != nil // there is no encryption to be had on top of TLS
+			sawGSS = sawGSS || d.TLS != nil // there is no encryption to be had on top of TLS
 		case s.Kind == postgres.PacketGSS && !sawGSS:
 			sawGSS = true
 			d.out = append(d.out, 'N')
@@ -45,7 +46,7 @@ func (d *dialogue) startup(ctx context.Context) (*postgres.Startup, error) {
 				return nil, err
 			}
 		case s.Kind == postgres.PacketSSL, s.Kind == postgres.PacketGSS:
-			return nil, d.refuse(UnsupportedVersion, postgres.UnsupportedVersion(s.Version))
+			return nil, d.refuse(login.UnsupportedVersion, postgres.UnsupportedVersion(s.Version))
 		default:
 			return s, nil
 		}
@@ -56,8 +57,8 @@ func (d *dialogue) startup(ctx context.Context) (*postgres.Startup, error) {
 func (d *dialogue) packet(ctx context.Context, head []byte) (*postgres.Startup, error) {
 	n, err := postgres.StartupLength(head)
 	if err != nil {
-		d.unread = true
-		return nil, d.refuse(BadPacket, err)
+		d.Unread = true
+		return nil, d.refuse(login.BadPacket, err)
 	}
 	packet := make([]byte, n)
 	if err := d.read(ctx, packet[copy(packet, head):]); err != nil {
@@ -75,10 +76,10 @@ func (d *dialogue) packet(ctx context.Context, head []byte) (*postgres.Startup, 
 	if s.Kind != postgres.PacketStartup {
 		return &s, nil
 	}
-	d.user = s.User
-	if d.cfg.RequireTLS && d.tls == nil {
+	d.User = s.User
+	if d.cfg.RequireTLS && d.TLS == nil {
 		d.last = postgres.Fatal(postgres.CodeInvalidAuthorization, "This RDS Proxy requires TLS connections")
-		return nil, &Error{Reason: TLSRequired, User: d.user, Cause: errors.New("the client did not ask for TLS")}
+		return nil, &login.Error{Reason: login.TLSRequired, User: d.User, Cause: errors.New("the client did not ask for TLS")}
 	}
 	return &s, nil
 }
@@ -87,7 +88,7 @@ func (d *dialogue) badPacket(s *postgres.Startup, err error) error {
 	// A packet that could not be decoded has no kind; if it has a version, then that was the reason.
 	if s.Kind == 0 && s.Version != 0 {
 		d.v2 = s.Version.Major() < postgres.Version30.Major()
-		return d.refuse(UnsupportedVersion, err)
+		return d.refuse(login.UnsupportedVersion, err)
 	}
-	return d.refuse(BadPacket, err)
+	return d.refuse(login.BadPacket, err)
 }

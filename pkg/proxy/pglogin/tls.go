@@ -11,13 +11,14 @@ import (
 	"sync/atomic"
 
 	"github.com/rdsproxy/rdsproxy/pkg/auth"
+	"github.com/rdsproxy/rdsproxy/pkg/proxy/login"
 	"github.com/rdsproxy/rdsproxy/pkg/wire/postgres"
 )
 
 // answerSSL answers an SSLRequest, and begins TLS if it is to be had.
 func (d *dialogue) answerSSL(ctx context.Context) error {
 	base := d.baseTLS()
-	if base == nil || d.tls != nil {
+	if base == nil || d.TLS != nil {
 		d.out = append(d.out, 'N')
 		return d.flush(ctx)
 	}
@@ -25,10 +26,10 @@ func (d *dialogue) answerSSL(ctx context.Context) error {
 	if err := d.flush(ctx); err != nil {
 		return err
 	}
-	if err := d.leave(ctx); err != nil {
+	if err := d.Leave(ctx); err != nil {
 		return err
 	}
-	return d.handshake(ctx, d.raw, base)
+	return d.handshake(ctx, d.Raw, base)
 }
 
 // directTLS begins TLS with a client that did so without asking. Then it has to say by ALPN that it means PostgreSQL:
@@ -37,12 +38,12 @@ func (d *dialogue) answerSSL(ctx context.Context) error {
 func (d *dialogue) directTLS(ctx context.Context, head []byte) error {
 	base := d.baseTLS()
 	if base == nil {
-		return &Error{Reason: TLSHandshake, Cause: errors.New("the client began with TLS, which is not offered here")}
+		return &login.Error{Reason: login.TLSHandshake, Cause: errors.New("the client began with TLS, which is not offered here")}
 	}
-	if err := d.leave(ctx); err != nil {
+	if err := d.Leave(ctx); err != nil {
 		return err
 	}
-	conn := d.raw
+	conn := d.Raw
 	if u, ok := conn.(interface{ Unread(p []byte) }); ok {
 		u.Unread(head) // so that TLS sits on the connection itself, which a loop will want
 	} else {
@@ -51,8 +52,8 @@ func (d *dialogue) directTLS(ctx context.Context, head []byte) error {
 	if err := d.handshake(ctx, conn, base); err != nil {
 		return err
 	}
-	if d.tls.ConnectionState().NegotiatedProtocol != postgres.ALPN {
-		return &Error{Reason: TLSHandshake, Cause: errors.New("the client began with TLS but did not offer ALPN " + postgres.ALPN)}
+	if d.TLS.ConnectionState().NegotiatedProtocol != postgres.ALPN {
+		return &login.Error{Reason: login.TLSHandshake, Cause: errors.New("the client began with TLS but did not offer ALPN " + postgres.ALPN)}
 	}
 	return nil
 }
@@ -68,13 +69,13 @@ func (d *dialogue) handshake(ctx context.Context, conn net.Conn, base *tls.Confi
 	var shown *tls.Certificate
 	tc := tls.Server(conn, prepare(base))
 	if err := tc.HandshakeContext(context.WithValue(ctx, shownKey{}, &shown)); err != nil {
-		e := d.ioError(ctx, err)
-		if e.Reason == Disconnected {
-			e.Reason, e.Cause = TLSHandshake, err
+		e := d.Broken(ctx, err)
+		if e.Reason == login.Disconnected {
+			e.Reason, e.Cause = login.TLSHandshake, err
 		}
 		return e
 	}
-	d.tls, d.conn, d.binding = tc, tc, bindingOf(shown)
+	d.TLS, d.Conn, d.binding = tc, tc, bindingOf(shown)
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rdsproxy/rdsproxy/pkg/auth"
 	"github.com/rdsproxy/rdsproxy/pkg/iam"
+	"github.com/rdsproxy/rdsproxy/pkg/proxy/login"
 	"github.com/rdsproxy/rdsproxy/pkg/proxy/pglogin"
 	"github.com/rdsproxy/rdsproxy/pkg/secret"
 )
@@ -105,7 +106,7 @@ func TestTokens(t *testing.T) {
 				got = o.login.AuthMethod
 			}
 			reason := ""
-			if e := (*pglogin.Error)(nil); errors.As(o.err, &e) {
+			if e := (*login.Error)(nil); errors.As(o.err, &e) {
 				reason = e.Reason.String()
 				if strings.Contains(e.Error(), c.password) {
 					t.Errorf("the error shows the password: %v", e)

@@ -24,6 +24,7 @@ import (
 	"github.com/xdg-go/scram"
 
 	"github.com/rdsproxy/rdsproxy/pkg/auth"
+	"github.com/rdsproxy/rdsproxy/pkg/proxy/login"
 	"github.com/rdsproxy/rdsproxy/pkg/proxy/pglogin"
 	"github.com/rdsproxy/rdsproxy/pkg/wire/postgres"
 )
@@ -375,7 +376,7 @@ func (p *peer) describe(typ byte, body []byte) string {
 }
 
 func result(o outcome) string {
-	var e *pglogin.Error
+	var e *login.Error
 	switch {
 	case errors.As(o.err, &e):
 		return fmt.Sprintf("! %v: %v", e.Reason, e)
