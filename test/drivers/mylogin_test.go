@@ -156,7 +156,7 @@ func TestMySQLLogin(t *testing.T) {
 					TLS:   func() *tls.Config { return &tls.Config{Certificates: []tls.Certificate{certificate}} },
 					Users: users, UnknownMethod: greeting, ThreadID: 1, Key: key,
 					Greeting: mylogin.Greeting{Version: "8.4.6", Capabilities: mysql.Always},
-					Tokens: oneToken{},
+					Tokens:   oneToken{},
 				})
 				conf := gomysql.NewConfig()
 				conf.User, conf.Passwd, conf.Net, conf.Addr, conf.DBName = c.user, c.password, "tcp", addr, "shop"

@@ -14,16 +14,10 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/go-mysql-org/go-mysql/client"
 
 	"github.com/rdsproxy/rdsproxy/test/machine"
-)
-
-const (
-	startLimit = 60 * time.Second // from start to the first login
-	stopLimit  = 60 * time.Second // for an orderly stop
 )
 
 // scratchPrefix starts the name of every server's folder.
@@ -42,17 +36,7 @@ type Server struct {
 
 	opts    Options
 	account *machine.Account
-	mu      struct {
-		sync.Mutex
-		proc *process // nil while stopped
-	}
-}
-
-// process is one run of the server.
-type process struct {
-	cmd  *exec.Cmd
-	done chan struct{} // closed when it has ended
-	err  error         // valid after done
+	machine.Daemon
 }
 
 var sweep = sync.OnceFunc(func() { machine.SweepScratch(scratchPrefix) })
@@ -76,7 +60,10 @@ func Launch(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Installation: inst, Host: o.Host, Port: o.Port, Password: o.Password, Dir: dir, opts: o, account: account}
+	s := &Server{
+		Installation: inst, Host: o.Host, Port: o.Port, Password: o.Password, Dir: dir, opts: o, account: account,
+		Daemon: machine.Daemon{Name: fmt.Sprintf("%s %s", inst.Flavor, inst.Version), LogFile: filepath.Join(dir, "log")},
+	}
 	if err := s.create(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -138,109 +125,19 @@ func (s *Server) serverCommand(ctx context.Context, arg ...string) *exec.Cmd {
 
 // Start starts a stopped server and waits until it accepts logins.
 func (s *Server) Start(ctx context.Context) error {
-	log, err := os.OpenFile(s.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("server's log: %w", err)
-	}
-	defer log.Close()
 	cmd := s.serverCommand(context.WithoutCancel(ctx)) // it outlives the start
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := machine.Start(cmd, s.account, syscall.SIGKILL); err != nil {
-		return fmt.Errorf("start of %s %s: %w", s.Flavor, s.Version, err)
-	}
-	p := &process{cmd: cmd, done: make(chan struct{})}
-	go func() {
-		p.err = cmd.Wait()
-		close(p.done)
-	}()
-	s.mu.Lock()
-	s.mu.proc = p
-	s.mu.Unlock()
-	return s.waitReady(ctx, p)
-}
-
-func (s *Server) waitReady(ctx context.Context, p *process) error {
-	ctx, cancel := context.WithTimeout(ctx, startLimit)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	return s.Daemon.Start(ctx, cmd, s.account, syscall.SIGKILL, func(ctx context.Context) error {
 		conn, err := s.Connect(ctx)
-		if err == nil {
-			return conn.Quit()
+		if err != nil {
+			return err
 		}
-		select {
-		case <-p.done:
-			return fmt.Errorf("%s %s ended while starting: %w\n%s", s.Flavor, s.Version, p.err, machine.LastLines(s.Log(), 15))
-		case <-ctx.Done():
-			return fmt.Errorf("%s %s does not accept logins: %w\n%s", s.Flavor, s.Version, err, machine.LastLines(s.Log(), 15))
-		case <-tick.C:
-		}
-	}
+		return conn.Quit()
+	})
 }
 
 // Stop shuts the server down in order: clients get an error or a closed socket, and
 // it waits for its end. Stopping a stopped server is no error.
-func (s *Server) Stop() error {
-	p := s.takeProcess()
-	if p == nil {
-		return nil
-	}
-	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
-	limit := time.NewTimer(stopLimit)
-	defer limit.Stop()
-	select {
-	case <-p.done:
-		return nil
-	case <-limit.C:
-		kill(p)
-		return fmt.Errorf("%s %s did not stop within %s and was killed\n%s", s.Flavor, s.Version, stopLimit, machine.LastLines(s.Log(), 15))
-	}
-}
-
-// Kill ends the server at once, as when the machine dies: clients get no message,
-// only a closed socket.
-func (s *Server) Kill() {
-	if p := s.takeProcess(); p != nil {
-		kill(p)
-	}
-}
-
-func kill(p *process) {
-	_ = p.cmd.Process.Kill() // it may have ended by itself
-	<-p.done
-}
-
-// Ended is closed when the server, which has to be running now, has ended.
-func (s *Server) Ended() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.mu.proc.done
-}
-
-func (s *Server) takeProcess() *process {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p := s.mu.proc
-	s.mu.proc = nil
-	return p
-}
-
-// Freeze stops the server without ending it: sockets stay open and nobody answers,
-// as behind a broken network. Thaw lets it go on.
-func (s *Server) Freeze() { s.signal(syscall.SIGSTOP) }
-
-// Thaw undoes Freeze.
-func (s *Server) Thaw() { s.signal(syscall.SIGCONT) }
-
-func (s *Server) signal(sig syscall.Signal) {
-	s.mu.Lock()
-	p := s.mu.proc
-	s.mu.Unlock()
-	if p != nil {
-		_ = p.cmd.Process.Signal(sig) // it may have ended by itself
-	}
-}
+func (s *Server) Stop() error { return s.Daemon.Stop(syscall.SIGTERM) }
 
 // Restart stops the server and starts it again on the same port.
 func (s *Server) Restart(ctx context.Context) error {
@@ -261,17 +158,6 @@ func (s *Server) DataDir() string { return filepath.Join(s.Dir, "data") }
 
 // Socket is the path of the server's socket.
 func (s *Server) Socket() string { return filepath.Join(s.Dir, "s") }
-
-func (s *Server) logFile() string { return filepath.Join(s.Dir, "log") }
-
-// Log returns what the server has logged so far.
-func (s *Server) Log() string {
-	text, err := os.ReadFile(s.logFile())
-	if err != nil {
-		return err.Error()
-	}
-	return string(text)
-}
 
 // Addr is the server's TCP address.
 func (s *Server) Addr() string { return net.JoinHostPort(s.Host, strconv.Itoa(s.Port)) }

@@ -163,7 +163,7 @@ func greeted(ctx context.Context, s *Server) (int, error) {
 
 func TestNothingLeftBehind(t *testing.T) {
 	s := Start(t, Options{})
-	pid := s.mu.proc.cmd.Process.Pid
+	pid := s.PID()
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
@@ -179,7 +179,7 @@ func TestFailedStartSaysWhy(t *testing.T) {
 	for _, f := range []Flavor{MariaDB, MySQL} {
 		_, err := Launch(t.Context(), Options{Flavor: f, Config: []string{"no_such_setting=1"}})
 		if errors.Is(err, ErrUnavailable) {
-			unavailable(t, err)
+			shared.Missing(t, err)
 		}
 		if err == nil || !strings.Contains(err.Error(), "no_such_setting") {
 			t.Errorf("got %v", err)

@@ -15,16 +15,10 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/rdsproxy/rdsproxy/test/machine"
-)
-
-const (
-	startLimit = 60 * time.Second // from start to the first login
-	stopLimit  = 60 * time.Second // for an orderly stop
 )
 
 // Server is a PostgreSQL server with a folder of its own. Its methods may not be
@@ -40,17 +34,7 @@ type Server struct {
 
 	opts Options
 	user *machine.Account
-	mu   struct {
-		sync.Mutex
-		proc *process // nil while stopped
-	}
-}
-
-// process is one run of the postmaster.
-type process struct {
-	cmd  *exec.Cmd
-	done chan struct{} // closed when it has ended
-	err  error         // valid after done
+	machine.Daemon
 }
 
 // StopMode is one of PostgreSQL's ways to shut down.
@@ -79,7 +63,10 @@ func Launch(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Installation: inst, Host: o.Host, Dir: dir, user: u}
+	s := &Server{
+		Installation: inst, Host: o.Host, Dir: dir, user: u,
+		Daemon: machine.Daemon{Name: fmt.Sprintf("PostgreSQL %d", inst.Version), LogFile: filepath.Join(dir, "log")},
+	}
 	if err := s.create(ctx, o); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -143,123 +130,19 @@ func (s *Server) writeTLS() error {
 
 // Start starts a stopped server and waits until it accepts logins.
 func (s *Server) Start(ctx context.Context) error {
-	log, err := os.OpenFile(s.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("server's log: %w", err)
-	}
-	defer log.Close()
 	cmd := exec.Command(filepath.Join(s.BinDir, "postgres"), "-D", s.DataDir())
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = s.Dir, machine.Environment(), log, log
-	if err := machine.Start(cmd, s.user, syscall.SIGQUIT); err != nil {
-		return fmt.Errorf("start of PostgreSQL %d: %w", s.Installation.Version, err)
-	}
-	p := &process{cmd: cmd, done: make(chan struct{})}
-	go func() {
-		p.err = cmd.Wait()
-		close(p.done)
-	}()
-	s.mu.Lock()
-	s.mu.proc = p
-	s.mu.Unlock()
-	return s.waitReady(ctx, p)
-}
-
-func (s *Server) waitReady(ctx context.Context, p *process) error {
-	ctx, cancel := context.WithTimeout(ctx, startLimit)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	cmd.Dir, cmd.Env = s.Dir, machine.Environment()
+	return s.Daemon.Start(ctx, cmd, s.user, syscall.SIGQUIT, func(ctx context.Context) error {
 		conn, err := s.Connect(ctx)
-		if err == nil {
-			return conn.Close(ctx)
+		if err != nil {
+			return err
 		}
-		select {
-		case <-p.done:
-			return fmt.Errorf("PostgreSQL %d ended while starting: %w\n%s", s.Installation.Version, p.err, machine.LastLines(s.Log(), 15))
-		case <-ctx.Done():
-			return fmt.Errorf("PostgreSQL %d does not accept logins: %w\n%s", s.Installation.Version, err, machine.LastLines(s.Log(), 15))
-		case <-tick.C:
-		}
-	}
+		return conn.Close(ctx)
+	})
 }
 
 // Stop shuts the server down and waits for its end. Stopping a stopped server is no error.
-func (s *Server) Stop(mode StopMode) error {
-	p := s.takeProcess()
-	if p == nil {
-		return nil
-	}
-	_ = p.cmd.Process.Signal(syscall.Signal(mode)) // it may have ended by itself
-	select {
-	case <-p.done:
-		return nil
-	case <-time.After(stopLimit):
-		s.killAll(p)
-		return fmt.Errorf("PostgreSQL %d did not stop within %s and was killed\n%s", s.Installation.Version, stopLimit, machine.LastLines(s.Log(), 15))
-	}
-}
-
-// Kill ends all of the server's processes at once, as when the machine dies:
-// clients get no message, only a closed socket.
-func (s *Server) Kill() {
-	if p := s.takeProcess(); p != nil {
-		s.killAll(p)
-	}
-}
-
-// Ended is closed when the server, which has to be running now, has ended.
-func (s *Server) Ended() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.mu.proc.done
-}
-
-func (s *Server) takeProcess() *process {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p := s.mu.proc
-	s.mu.proc = nil
-	return p
-}
-
-func (s *Server) killAll(p *process) {
-	pid := p.cmd.Process.Pid
-	// Stopped, the postmaster cannot start further processes meanwhile.
-	_ = syscall.Kill(pid, syscall.SIGSTOP)
-	awaitStates("TZ", pid)
-	all := children(pid)
-	for _, child := range all {
-		_ = syscall.Kill(child, syscall.SIGKILL)
-	}
-	_ = syscall.Kill(pid, syscall.SIGKILL)
-	<-p.done
-	awaitStates("ZX", all...) // until then they hold the shared memory, and no new server starts
-}
-
-// Freeze stops all of the server's processes without ending them: sockets stay
-// open and nobody answers, as behind a broken network. Thaw lets them go on.
-func (s *Server) Freeze() { s.signalAll(syscall.SIGSTOP) }
-
-// Thaw undoes Freeze.
-func (s *Server) Thaw() { s.signalAll(syscall.SIGCONT) }
-
-func (s *Server) signalAll(sig syscall.Signal) {
-	s.mu.Lock()
-	p := s.mu.proc
-	s.mu.Unlock()
-	if p == nil {
-		return
-	}
-	pid := p.cmd.Process.Pid
-	_ = syscall.Kill(pid, sig)
-	if sig == syscall.SIGSTOP {
-		awaitStates("TZ", pid)
-	}
-	for _, child := range children(pid) {
-		_ = syscall.Kill(child, sig)
-	}
-}
+func (s *Server) Stop(mode StopMode) error { return s.Daemon.Stop(syscall.Signal(mode)) }
 
 // Restart stops the server and starts it again on the same port.
 func (s *Server) Restart(ctx context.Context, mode StopMode) error {
@@ -277,17 +160,6 @@ func (s *Server) Close() error {
 
 // DataDir is the cluster's data folder.
 func (s *Server) DataDir() string { return filepath.Join(s.Dir, "data") }
-
-func (s *Server) logFile() string { return filepath.Join(s.Dir, "log") }
-
-// Log returns what the server has logged so far.
-func (s *Server) Log() string {
-	text, err := os.ReadFile(s.logFile())
-	if err != nil {
-		return err.Error()
-	}
-	return string(text)
-}
 
 // Addr is the server's TCP address.
 func (s *Server) Addr() string { return net.JoinHostPort(s.Host, strconv.Itoa(s.Port)) }

@@ -158,7 +158,7 @@ func TestFreeze(t *testing.T) {
 func TestNothingLeftBehind(t *testing.T) {
 	s, err := Launch(t.Context(), Options{})
 	if errors.Is(err, ErrUnavailable) {
-		unavailable(t, err)
+		shared.Missing(t, err)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -174,7 +174,7 @@ func TestNothingLeftBehind(t *testing.T) {
 func TestFailedStartSaysWhy(t *testing.T) {
 	_, err := Launch(t.Context(), Options{Settings: map[string]string{"no_such_setting": "1"}})
 	if errors.Is(err, ErrUnavailable) {
-		unavailable(t, err)
+		shared.Missing(t, err)
 	}
 	if err == nil || !strings.Contains(err.Error(), "no_such_setting") {
 		t.Errorf("got %v", err)

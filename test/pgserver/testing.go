@@ -4,13 +4,10 @@ package pgserver
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"os"
-	"sync"
 	"testing"
 
 	"github.com/rdsproxy/rdsproxy/test/machine"
+	"github.com/rdsproxy/rdsproxy/test/sharedserver"
 )
 
 // Start launches a server for one test and removes it when the test ends. Where
@@ -19,7 +16,7 @@ func Start(tb testing.TB, o Options) *Server {
 	tb.Helper()
 	s, err := Launch(tb.Context(), o)
 	if err != nil {
-		unavailable(tb, err)
+		shared.Missing(tb, err)
 	}
 	tb.Cleanup(func() {
 		if tb.Failed() {
@@ -37,36 +34,14 @@ func RequireTools(tb testing.TB) Installation {
 	tb.Helper()
 	inst, err := Tools(tb.Context())
 	if err != nil {
-		unavailable(tb, err)
+		shared.Missing(tb, err)
 	}
 	return inst
 }
 
-var skipped struct {
-	sync.Mutex
-	tests  int
-	reason string
-}
-
-func unavailable(tb testing.TB, err error) {
-	tb.Helper()
-	if !errors.Is(err, ErrUnavailable) {
-		tb.Fatal(err)
-	}
-	if os.Getenv("CI") == "true" {
-		tb.Fatalf("CI=true, so a missing server is a failure: %v", err)
-	}
-	skipped.Lock()
-	skipped.tests++
-	skipped.reason = err.Error()
-	skipped.Unlock()
-	tb.Skip(err)
-}
-
-var shared struct {
-	sync.Mutex
-	servers map[int]*Server
-	errs    map[int]error
+var shared = sharedserver.Set[int, *Server]{
+	Package: "pgserver", Unavailable: ErrUnavailable,
+	Launch: func(ctx context.Context, version int) (*Server, error) { return Launch(ctx, Options{Version: version}) },
 }
 
 // Shared returns the package's server of a major version, started on first use.
@@ -74,41 +49,9 @@ var shared struct {
 // roles of their own, and never stop it.
 func Shared(tb testing.TB, version int) *Server {
 	tb.Helper()
-	shared.Lock()
-	defer shared.Unlock()
-	if shared.servers == nil {
-		tb.Fatal("pgserver.Shared needs a TestMain that calls pgserver.Main")
-	}
-	if s := shared.servers[version]; s != nil {
-		return s
-	}
-	if shared.errs[version] == nil {
-		// Not the test's context: the server outlives the test.
-		s, err := Launch(context.Background(), Options{Version: version})
-		if err == nil {
-			shared.servers[version] = s
-			return s
-		}
-		shared.errs[version] = err
-	}
-	unavailable(tb, shared.errs[version])
-	return nil
+	return shared.Get(tb, version)
 }
 
 // Main runs a package's tests, stops the shared servers and prints how many tests
 // were skipped for want of a server. It returns the exit code for os.Exit.
-func Main(m *testing.M) int {
-	shared.servers = make(map[int]*Server)
-	shared.errs = make(map[int]error)
-	code := m.Run()
-	for _, s := range shared.servers {
-		if err := s.Close(); err != nil {
-			fmt.Fprintln(os.Stderr, "pgserver:", err)
-			code = max(code, 1)
-		}
-	}
-	if skipped.tests > 0 {
-		fmt.Printf("pgserver: %d tests skipped: %s\n", skipped.tests, skipped.reason)
-	}
-	return code
-}
+func Main(m sharedserver.Runner) int { return shared.Main(m) }

@@ -2,7 +2,7 @@
 
 //go:build !linux
 
-package pgserver
+package machine
 
 // children is unknown here: the server's own processes notice the death of their parent.
 func children(int) []int { return nil }
