@@ -3,11 +3,8 @@
 package mysession
 
 import (
-	"bytes"
 	"encoding/binary"
-	"strconv"
 
-	"github.com/rdsproxy/rdsproxy/pkg/sqlscan/myscan"
 	wire "github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
 )
 
@@ -38,83 +35,6 @@ func (s *Session) presentStatus() wire.Status {
 		return s.srv.status &^ (wire.StatusMoreResults | wire.StatusSessionChanged | wire.StatusCursorExists)
 	}
 	return s.restStatus()
-}
-
-// clientKill handles COM_PROCESS_KILL.
-func (s *Session) clientKill(c *command) (int, bool) {
-	id, ok := wire.StatementID(c.payload())
-	if !ok {
-		return s.refuse(c, wire.Malformed()), true
-	}
-	return s.kill(c, id, false)
-}
-
-// kill asks the proxy, and lets the command be answered by KillDone. Nothing of it
-// goes to the database: its numbers are not those that clients know.
-func (s *Session) kill(c *command, id uint32, query bool) (int, bool) {
-	s.killing, s.killID = true, id
-	n := s.pass(c, toNowhere)
-	s.host.Kill(id, query)
-	return n, true
-}
-
-// KillDone tells the result of Host.Kill.
-func (s *Session) KillDone(r KillResult) {
-	if !s.killing {
-		return
-	}
-	s.killing = false
-	if s.state == closed || s.state == leaving {
-		return
-	}
-	id := strconv.FormatUint(uint64(s.killID), 10)
-	switch r {
-	case Killed:
-		s.answer(wire.OK{Status: s.presentStatus()})
-	case KillDenied:
-		s.host.ToClient(wire.AppendError(nil, 1, s.caps, wire.NewError(wire.CodeKillDenied, "You are not owner of thread "+id)))
-	default:
-		s.host.ToClient(wire.AppendError(nil, 1, s.caps, wire.NewError(wire.CodeNoSuchThread, "Unknown thread id: "+id)))
-	}
-	s.settle()
-	if s.state == idle {
-		s.resume()
-	}
-	if s.draining && s.Idle() {
-		s.terminate(shutdownError)
-	}
-}
-
-// startsLikeKill tells whether a text is likely to be a KILL.
-func startsLikeKill(sql []byte) bool {
-	sql = bytes.TrimLeft(sql, " \t\r\n")
-	return len(sql) > 4 && bytes.EqualFold(sql[:4], []byte("KILL"))
-}
-
-// killUnscanned handles such a text of a session without a connection.
-func (s *Session) killUnscanned(c *command, sql []byte) (n int, ok, handled bool) {
-	var sc myscan.Scanner
-	sc.Reset(s.scanMode())
-	sc.Write(sql)
-	res := sc.Result()
-	if res.Effects&myscan.EffectKill == 0 {
-		return 0, false, false
-	}
-	return s.killByText(c, sql, &res)
-}
-
-// killByText handles a KILL in SQL; handled is false if the database can do it.
-func (s *Session) killByText(c *command, sql []byte, res *myscan.Result) (n int, ok, handled bool) {
-	k := res.Kill
-	query := k.Form == myscan.KillQuery
-	if res.Statements == 1 && (query || k.Form == myscan.KillConnection) {
-		if id, good := number(sql[k.Start:k.End]); good && id <= 1<<32-1 {
-			n, ok = s.kill(c, uint32(id), query)
-			return n, ok, true
-		}
-	}
-	return s.refuse(c, wire.NewError(codeNotSupported,
-		"The proxy supports KILL with a thread id only, as a statement of its own")), true, true
 }
 
 // clientSetOption handles COM_SET_OPTION: multi-statements on or off. It is put in

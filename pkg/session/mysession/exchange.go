@@ -100,6 +100,8 @@ type exchange struct {
 	sent bool
 	// binary: it is the execution of a prepared statement.
 	binary bool
+	// outParams: the result under way has the OUT parameters of a procedure.
+	outParams bool
 
 	// columns is how many definitions are to come in this stage, and behind how
 	// many in the stage behind it.

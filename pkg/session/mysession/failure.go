@@ -33,6 +33,7 @@ var (
 	IdleTimeoutError = wire.NewError(wire.CodeInteractionTimeout,
 		"The client was disconnected by the server because of inactivity. See wait_timeout and interactive_timeout for configuring this behavior.")
 	interrupted        = wire.NewError(wire.CodeQueryInterrupted, "Query execution was interrupted")
+	killed             = wire.NewError(wire.CodeConnectionKilled, "Connection was killed")
 	tooManyStatements  = wire.NewError(wire.CodeMaxPreparedStmts, "Can't create more prepared statements for this session")
 	tooLarge           = wire.NewError(wire.CodePacketTooLarge, "Got a packet bigger than 'max_allowed_packet' bytes")
 	lostError          = wire.NewError(codeLost, "Lost connection to the database during query")

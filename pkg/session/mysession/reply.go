@@ -144,7 +144,7 @@ func (s *Session) serverOK(msg []byte) {
 		return
 	}
 	eof := payload[0] == wire.HeadEOF
-	if s.heard() && (len(ok.Track) > 0 || eof) {
+	if s.heard() && (ok.Track != nil || eof) {
 		// The bytes of the packet may be where the block of session tracking
 		// is; they are still needed.
 		s.sendOK(msg[3], ok, eof)

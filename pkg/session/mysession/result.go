@@ -3,6 +3,7 @@
 package mysession
 
 import (
+	"github.com/rdsproxy/rdsproxy/pkg/sqlscan/myscan"
 	wire "github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
 )
 
@@ -111,7 +112,11 @@ func (s *Session) definitionsEnd() {
 // sendEOF sends the EOF packet behind definitions.
 func (s *Session) sendEOF(seq byte) {
 	x := &s.srv.x
-	s.srv.scratch = wire.AppendEOF(s.srv.scratch[:0], seq+x.shift, s.srv.status&^wire.StatusMoreResults, 0)
+	status := s.srv.status &^ wire.StatusMoreResults
+	if x.outParams {
+		status |= outParamsStatus
+	}
+	s.srv.scratch = wire.AppendEOF(s.srv.scratch[:0], seq+x.shift, status, 0)
 	s.toClient(s.srv.scratch)
 	x.shift++
 }
@@ -175,10 +180,38 @@ func (s *Session) serverFirstRow(p []byte) int {
 			return s.serverRows(p)
 		}
 	}
+	if x.binary && !s.srv.mariaDB && x.effects&myscan.EffectCall != 0 && size <= holdReply {
+		known := false
+		if x.outParams, known = s.outParamsBehind(p[min(len(p), wire.HeaderLen+size):]); !known {
+			return 0
+		}
+	}
 	x.eofDue = false
 	s.sendEOF(x.rows.Seq)
 	x.rows.Shift = x.shift
 	return s.serverRows(p)
+}
+
+// outParamsStatus is what MySQL tells of the result that has the OUT parameters of a
+// procedure: behind its definitions to clients without ClientDeprecateEOF, at its end
+// to others. Clients of the first kind rely on it.
+const outParamsStatus = wire.StatusPSOutParams | wire.StatusMoreResults
+
+// outParamsBehind tells whether the first row of a result, behind which p begins, is
+// that of OUT parameters; known is false if more has to come before that can be told.
+func (s *Session) outParamsBehind(p []byte) (is, known bool) {
+	if len(p) <= wire.HeaderLen {
+		return false, false
+	}
+	size, _ := wire.ParseHeader(p)
+	if p[wire.HeaderLen] != wire.HeadEOF || size > holdReply {
+		return false, true
+	}
+	if len(p) < wire.HeaderLen+size {
+		return false, false
+	}
+	ok, good := wire.ParseOK(p[wire.HeaderLen:wire.HeaderLen+size], s.srv.caps)
+	return good && ok.Status.Has(wire.StatusPSOutParams), true
 }
 
 // serverRowsEnd handles the packet that ends the rows of a result.
@@ -192,8 +225,13 @@ func (s *Session) serverRowsEnd(msg []byte) int {
 	if !s.note(ok) {
 		return 0
 	}
-	if s.heard() && (len(ok.Track) > 0 || !s.caps.Has(wire.ClientDeprecateEOF)) {
-		s.sendOK(msg[3], ok, true)
+	told := ok
+	if x.outParams {
+		told.Status &^= outParamsStatus
+		x.outParams = false
+	}
+	if s.heard() && (ok.Track != nil || !s.caps.Has(wire.ClientDeprecateEOF)) {
+		s.sendOK(msg[3], told, true)
 	} else {
 		s.forward(msg)
 	}

@@ -222,10 +222,12 @@ func (s *Session) learnTrackers(learned []Setting) {
 	}
 }
 
-// tracksForClient gives the part of a block that the client wants to be told.
+// tracksForClient gives the part of a block that the client wants to be told. A
+// transaction that follows another one within a statement leaves the block empty, but
+// there.
 func (s *Session) tracksForClient(block []byte) []byte {
 	srv := s.srv
-	if len(block) == 0 || !s.caps.Has(wire.ClientSessionTrack) {
+	if block == nil || !s.caps.Has(wire.ClientSessionTrack) {
 		return nil
 	}
 	if s.pins&session.PinSessionTrack != 0 || srv.foreign {
@@ -233,7 +235,7 @@ func (s *Session) tracksForClient(block []byte) []byte {
 		return block
 	}
 	w := s.wanted()
-	out := srv.block[:0]
+	out, again := srv.block[:0], len(block) == 0
 	tracks := wire.ReadTracks(block)
 	for {
 		typ, data, ok := tracks.Next()
@@ -254,6 +256,8 @@ func (s *Session) tracksForClient(block []byte) []byte {
 		case wire.TrackTransaction:
 			if told = w.transactions; !told && !srv.mariaDB {
 				out = s.appendExplicit(out, data)
+				letters, _ := wire.TrackValue(data)
+				again = again || string(letters) == freshTransaction
 			}
 		}
 		if told {
@@ -261,8 +265,21 @@ func (s *Session) tracksForClient(block []byte) []byte {
 		}
 	}
 	srv.block = out
-	return out
+	switch {
+	case len(out) > 0:
+		return out
+	case again:
+		return noTracks
+	}
+	return nil
 }
+
+var (
+	// freshTransaction is the value of wire.TrackTransaction in one that has done nothing yet.
+	freshTransaction = "T" + wire.NoTransaction[1:]
+	// noTracks is a block that tells that something has changed, but not what.
+	noTracks = []byte{}
+)
 
 // noteExplicit notes whether a block that the client is told as it is says that a
 // transaction is open.
@@ -308,8 +325,11 @@ func (s *Session) appendExplicit(out, data []byte) []byte {
 	if !explicit {
 		return wire.AppendTrackValue(out, wire.TrackTransaction, wire.NoTransaction)
 	}
-	// Of locked tables it tells only if somebody wants to know.
+	// Of what was done in it, and of locked tables, it tells only if somebody wants to know.
 	state := append([]byte(nil), letters...)
+	if s.srv.x.effects&myscan.EffectCall != 0 {
+		copy(state, freshTransaction)
+	}
 	state[len(state)-1] = wire.NoTransaction[0]
 	return wire.AppendTrackValue(out, wire.TrackTransaction, state)
 }

@@ -14,7 +14,8 @@ type OK struct {
 	// Info is text for people, such as "Rows matched: 1  Changed: 1  Warnings: 0".
 	Info []byte
 	// Track is a block of session tracking, to be read with ReadTracks. In both directions, Status has
-	// StatusSessionChanged in a packet with such a block and in no other.
+	// StatusSessionChanged in a packet with such a block and in no other. A block may be empty: MySQL tells so that
+	// something has changed of which the peer did not want to know more. nil is no block.
 	Track []byte
 }
 
@@ -106,7 +107,7 @@ func AppendEOF(dst []byte, seq byte, status Status, warnings uint16) []byte {
 
 func appendOK(dst []byte, seq, head byte, caps Capabilities, o OK) []byte {
 	status := o.Status &^ StatusSessionChanged
-	track := len(o.Track) > 0 && caps.Has(ClientSessionTrack)
+	track := o.Track != nil && caps.Has(ClientSessionTrack)
 	if track {
 		status |= StatusSessionChanged
 	}
