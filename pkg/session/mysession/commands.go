@@ -22,7 +22,7 @@ func (s *Session) okConcluded(x *exchange) {
 		s.multi, s.srv.multi = x.valueSet, x.valueSet
 	case wire.ComStmtReset:
 		if st := x.stmt; st != nil && s.statements[st.id] == st {
-			st.cursor, st.long = false, false
+			st.cursor, st.long, st.spoilt = false, false, false
 			s.putBack(st)
 			s.pinStatements()
 		}

@@ -4,6 +4,7 @@ package mysession
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 
 	"github.com/rdsproxy/rdsproxy/pkg/session"
@@ -172,7 +173,7 @@ func (s *Session) executed(x *exchange) {
 	if x.pr.once && s.srv.prepared.get(x.pr.key) == x.pr {
 		s.evict(x.pr)
 	}
-	st.long = false // the server forgets the data, whatever became of the execution
+	st.long = st.spoilt // the server forgets the data, whatever became of the execution, but not that
 	st.cursor = !x.failed && s.srv.status.Has(wire.StatusCursorExists)
 	s.putBack(st)
 	s.pinStatements()
@@ -226,6 +227,7 @@ func (s *Session) clientLongData(c *command) (int, bool) {
 		s.takeOut(st, pr)
 	}
 	st.long = true
+	st.spoilt = st.spoilt || int(binary.LittleEndian.Uint16(payload[head-2:])) >= st.params
 	s.pin(session.PinLongData)
 	wire.PutStatementID(payload, pr.id)
 	return s.pass(c, toServer), true

@@ -47,6 +47,9 @@ type statement struct {
 	only   bool
 	cursor bool
 	long   bool
+	// spoilt: there was long data for a parameter that it does not have. The server
+	// refuses to execute it until it is reset.
+	spoilt bool
 }
 
 func (st *statement) size() int { return len(st.text.String()) + len(st.types) + 400 }
