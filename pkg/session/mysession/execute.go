@@ -23,12 +23,6 @@ func (s *Session) find(id uint32) *statement {
 	return s.statements[id]
 }
 
-// unknownStatement is the server's answer to an id that it does not know.
-func unknownStatement(id uint32, command string) *wire.Error {
-	return wire.NewError(wire.CodeUnknownStmt,
-		fmt.Sprintf("Unknown prepared statement handler (%d) given to %s", id, command))
-}
-
 // clientExecute handles COM_STMT_EXECUTE and COM_STMT_BULK_EXECUTE.
 func (s *Session) clientExecute(c *command) (int, bool) {
 	if !c.whole() && c.size <= holdText {
@@ -41,7 +35,7 @@ func (s *Session) clientExecute(c *command) (int, bool) {
 	}
 	st := s.find(id)
 	if st == nil {
-		return s.refuse(c, unknownStatement(id, "mysqld_stmt_execute")), true
+		return s.unknown(c, id, "mysqld_stmt_execute")
 	}
 	x, need, err := wire.ParseExecute(payload, c.size, s.caps, st.params)
 	if err != nil {
@@ -266,7 +260,7 @@ func (s *Session) clientStmtReset(c *command) (int, bool) {
 	}
 	st := s.find(id)
 	if st == nil {
-		return s.refuse(c, unknownStatement(id, "mysqld_stmt_reset")), true
+		return s.unknown(c, id, "mysqld_stmt_reset")
 	}
 	if st.own == nil || s.srv == nil {
 		s.answer(wire.OK{Status: s.presentStatus()})
@@ -286,7 +280,7 @@ func (s *Session) clientFetch(c *command) (int, bool) {
 	}
 	st := s.find(id)
 	if st == nil {
-		return s.refuse(c, unknownStatement(id, "mysqld_stmt_fetch")), true
+		return s.unknown(c, id, "mysqld_stmt_fetch")
 	}
 	if !st.cursor || st.own == nil || s.srv == nil {
 		return s.refuse(c, wire.NewError(codeNoCursor, fmt.Sprintf("The statement (%d) has no open cursor.", id))), true

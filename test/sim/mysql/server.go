@@ -303,6 +303,9 @@ func (s *server) letters() {
 	value := []byte(wire.NoTransaction)
 	all := s.vars["session_track_transaction_info"] != "OFF"
 	if !all && (s.mariaDB || s.explicit == s.inTrans) {
+		if !s.mariaDB && s.inTrans && s.block == nil {
+			s.block = []byte{} // it has begun another one
+		}
 		return
 	}
 	s.explicit = s.inTrans
