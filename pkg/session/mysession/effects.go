@@ -32,8 +32,9 @@ var pinning = [...]struct {
 
 // lasting are the pins whose state COM_RESET_CONNECTION may leave behind: an XA
 // transaction that was prepared belongs to the server, and one that is open must
-// not be touched; what an unknown statement did is not known.
-const lasting = session.PinXA | session.PinUnknownStatement | session.PinInstanceLock
+// not be touched; what an unknown statement did is not known; and who has turned the
+// trackers off may have gone to another schema, which stays.
+const lasting = session.PinXA | session.PinUnknownStatement | session.PinInstanceLock | session.PinSessionTrack
 
 // momentary are the pins that end with the next statement.
 const momentary = session.PinDiagnostics | session.PinFoundRows

@@ -65,6 +65,8 @@ const (
 	forOwnTrackers
 	// forDiagnostics removes what a statement of another client has left there.
 	forDiagnostics
+	// forDatabase asks for the default schema.
+	forDatabase
 	// forOption switches multi-statements on or off.
 	forOption
 	// forRollback ends a transaction after its client, forReset everything else,
@@ -78,7 +80,7 @@ const (
 // may do both.
 func (p purpose) ahead() bool {
 	switch p {
-	case forSettings, forSchema, forCollation, forPrepare, forSetLastID, forDiagnostics, forOption, forClientTrackers:
+	case forSettings, forSchema, forCollation, forPrepare, forSetLastID, forDiagnostics, forOption, forClientTrackers, forDatabase:
 		return true
 	}
 	return false

@@ -286,6 +286,8 @@ func (s *Session) done(x *exchange) {
 		}
 		s.preparedValue(x)
 		s.retry()
+	case forDatabase:
+		s.gotDatabase(x)
 	case forReset, forSetUp:
 		s.resetStep(x)
 	}

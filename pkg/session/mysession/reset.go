@@ -20,8 +20,28 @@ func (s *Session) clientReset(c *command) (int, bool) {
 	if !s.acquire() {
 		return 0, false
 	}
+	if s.pins&session.PinSessionTrack != 0 && !s.srv.schemaAsked {
+		s.ahead(forDatabase, []byte("SELECT DATABASE() LIMIT 1"))
+		return 0, false
+	}
 	s.begin(c, shapeOK)
 	return s.pass(c, toServer), true
+}
+
+// gotDatabase takes the answer for the default schema: a reset leaves it as it is, and
+// a client that has turned the trackers off may have changed it without anybody's
+// knowing.
+func (s *Session) gotDatabase(x *exchange) {
+	srv := s.srv
+	if x.failed || !x.valueSet {
+		srv.doubt = true
+		s.terminate(lostError)
+		return
+	}
+	srv.schemaAsked = true
+	srv.applied = s.shared.settingsOf(x.learned[0].Value, srv.applied.variables())
+	s.settings = srv.applied
+	s.retry()
 }
 
 // forgetState takes the session back to what it was after its login, but for the
@@ -50,7 +70,7 @@ func (srv *Server) resettable() bool { return !srv.unrepeatable }
 // a new one would have, and nothing is prepared.
 func (srv *Server) wasReset() {
 	srv.prepared.clear()
-	srv.idSame = false
+	srv.idSame, srv.schemaAsked = false, false
 	srv.lastID, srv.idChanged, srv.askVariables, srv.askAll, srv.foreign = 0, false, false, false, false
 	srv.cleanDiagnostics, srv.learnsReset, srv.askDatabase = true, false, false
 	srv.applied = srv.shared.settingsOf(srv.applied.Schema(), srv.afterReset())

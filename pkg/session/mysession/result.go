@@ -266,6 +266,9 @@ func (s *Session) serverOwnRow(p []byte) int {
 		x.learned, x.valueSet = s.srv.learnVariables(row)
 	case forAll:
 		x.learnOne(row)
+	case forDatabase:
+		name, ok := row.Next() // none for no schema
+		x.learned, x.valueSet = []Setting{{Value: string(name)}}, ok
 	default:
 		if value, ok := row.Next(); ok {
 			x.value, x.valueSet = number(value)

@@ -45,6 +45,8 @@ type Server struct {
 
 	// multi: multi-statements are allowed.
 	multi bool
+	// schemaAsked: the default schema is known, although no tracker tells of it.
+	schemaAsked bool
 	// askVariables: some of the unreliable variables may have changed; askAll: any.
 	// askDatabase: collationDatabase is one of them.
 	askVariables, askAll, askDatabase bool

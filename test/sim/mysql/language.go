@@ -220,6 +220,7 @@ func splitOutside(p string) (list []string) {
 
 // selects answers a SELECT of expressions, maybe of a table.
 func (s *server) selects(rest, meaning string, params []string, binary, more bool) bool {
+	rest = strings.TrimSuffix(rest, " LIMIT 1")
 	exprs, table, from := strings.Cut(rest, " FROM ")
 	if strings.Contains(table, ".session_variables ") {
 		var values [][]string
