@@ -143,7 +143,8 @@ func (s *Session) shortCommand(c *command, kind wire.Command) (int, bool) {
 			s.answer(wire.OK{Status: s.restStatus()})
 			return len(c.p), true
 		}
-		return s.relay(c, shapeOK)
+		s.begin(c, shapeOK) // nothing goes ahead of it: what is to be looked at stays
+		return s.pass(c, toServer), true
 	case wire.ComStatistics:
 		return s.relay(c, shapeText)
 	case wire.ComInitDB, wire.ComRefresh, wire.ComCreateDB, wire.ComDropDB:
@@ -183,6 +184,7 @@ func (s *Session) relay(c *command, sh shape) (int, bool) {
 func (s *Session) begin(c *command, sh shape) *exchange {
 	x := s.srv.begin(forClient, sh, 1)
 	x.command = wire.Command(c.p[wire.HeaderLen])
+	s.srv.allAsked = false
 	x.outcome = outcomeOfCommand(x.command)
 	s.work.Simple++
 	return x

@@ -47,6 +47,7 @@ func (s *Session) clientExecute(c *command) (int, bool) {
 		}
 		return 0, false
 	}
+	s.noteTypes(st, &x)
 	if !x.HasTypes && x.Params > 0 && st.types == nil {
 		// The server would take the types of whoever has executed it there before.
 		return s.refuse(c, wire.NewError(codeArguments, "Incorrect arguments to mysqld_stmt_execute")), true
@@ -66,6 +67,25 @@ func (s *Session) clientExecute(c *command) (int, bool) {
 		return 0, false
 	}
 	return s.execute(c, &execution{st, pr, x, tracked, renamed}), true
+}
+
+// noteTypes notes what an execution says of the types of its parameters. It counts if
+// the execution is refused, too: clients say it once.
+func (s *Session) noteTypes(st *statement, x *wire.Execute) {
+	if x.HasTypes && !bytes.Equal(st.types, x.Types) {
+		s.kept += len(x.Types) - len(st.types)
+		st.types = bytes.Clone(x.Types)
+	}
+}
+
+// noteRefused does so for an execution that is refused unread.
+func (s *Session) noteRefused(c *command) {
+	id, ok := wire.StatementID(c.payload())
+	if st := s.find(id); ok && st != nil {
+		if x, need, err := wire.ParseExecute(c.payload(), c.size, s.caps, st.params); err == nil && need == 0 {
+			s.noteTypes(st, &x)
+		}
+	}
 }
 
 // execution is one of a statement that the server has.
@@ -89,16 +109,11 @@ func (s *Session) short(c *command) (int, bool) {
 func (s *Session) execute(c *command, ex *execution) int {
 	st, pr, x := ex.st, ex.pr, &ex.head
 	types := st.types
-	if x.HasTypes && !bytes.Equal(types, x.Types) {
-		types = bytes.Clone(x.Types)
-	}
 	insert := !x.HasTypes && x.Params > 0 && !bytes.Equal(pr.types, types)
 	if insert && c.size+x.Growth(types) >= wire.MaxPayload {
 		// The packets would have to be cut in other places.
 		return s.refuse(c, tooLarge)
 	}
-	s.kept += len(types) - len(st.types)
-	st.types = types
 	if x.Params > 0 {
 		pr.types = types
 	}

@@ -252,6 +252,12 @@ func (s *Session) failCommand(c *command, kind wire.Command) (int, bool) {
 	if kind.Silent() {
 		return s.pass(c, toNowhere), true
 	}
+	if kind == wire.ComStmtExecute || kind == wire.ComStmtBulkExecute {
+		if !c.whole() && c.size <= holdText {
+			return 0, false
+		}
+		s.noteRefused(c)
+	}
 	return s.pass(c, toFailure), true
 }
 

@@ -218,6 +218,11 @@ func (s *Session) ensureText(st *statement, t text) *prepared {
 		srv.prepared.use(pr)
 		return pr
 	}
+	if s.pins&session.PinSessionTrack != 0 && !srv.allAsked {
+		srv.allAsked = true // no tracker may have told what is in force
+		s.ahead(forAll, srv.allSQL())
+		return nil
+	}
 	if to := s.shared.settingsForPreparing(s.settings, st.space, srv.base); to != srv.applied {
 		if srv.askVariables { // or they cannot be put back
 			s.ahead(forVariables, s.srv.variablesSQL())

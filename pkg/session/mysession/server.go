@@ -47,6 +47,8 @@ type Server struct {
 	multi bool
 	// schemaAsked: the default schema is known, although no tracker tells of it.
 	schemaAsked bool
+	// allAsked: so are the variables that are tracked, until the client's next command.
+	allAsked bool
 	// askVariables: some of the unreliable variables may have changed; askAll: any.
 	// askDatabase: collationDatabase is one of them.
 	askVariables, askAll, askDatabase bool

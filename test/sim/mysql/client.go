@@ -267,6 +267,7 @@ func (c *client) refusal(payload []byte, seq byte) bool {
 	r := c.sent[0]
 	c.sent = c.sent[1:]
 	c.undone = append(c.undone, r.rows...)
+	c.direct.noteTypes(r.p[wire.HeaderLen:])
 	if r.undo != nil && len(c.sent) == 0 {
 		r.undo()
 	}
@@ -291,7 +292,8 @@ func (c *client) differs(packet []byte) {
 		c.undone = append(c.undone, c.open...)
 	case c.mayLose && reads(r.p) && (!bad || e.Code == codeNoCursor):
 		// The connection died with a cursor or with diagnostics, or before the proxy
-		// could ask it for the last insert id or the variables.
+		// could ask it for the last insert id or the variables; or it is not known what
+		// a SET has set, of which the reply to the next one tells.
 		c.doubtful = true
 		c.w.met[stateLost]++
 	default:
@@ -303,9 +305,11 @@ func (c *client) differs(packet []byte) {
 func reads(p []byte) bool {
 	switch wire.Command(p[4]) {
 	case wire.ComQuery:
-		return slices.ContainsFunc([]string{"SELECT", "SHOW", "KILL"}, func(s string) bool {
+		return slices.ContainsFunc([]string{"SELECT", "SHOW", "KILL", "SET ", "USE "}, func(s string) bool {
 			return bytes.HasPrefix(p[5:], []byte(s))
 		})
+	case wire.ComInitDB: // it tells of itself, or not
+		return true
 	case wire.ComProcessKill: // its status does not tell of a transaction that is lost meanwhile
 		return true
 	case wire.ComStmtExecute, wire.ComStmtFetch:

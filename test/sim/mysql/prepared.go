@@ -39,6 +39,23 @@ func (s *server) prepare(text string) {
 	}
 }
 
+// noteTypes takes the types of parameters from an execution that is not carried out:
+// the client will not say them again.
+func (s *server) noteTypes(p []byte) {
+	if k := wire.Command(p[0]); k != wire.ComStmtExecute && k != wire.ComStmtBulkExecute {
+		return
+	}
+	id, _ := wire.StatementID(p)
+	if id == wire.LastStatement {
+		id = s.newest
+	}
+	if st := s.stmts[id]; st != nil {
+		if x, need, err := wire.ParseExecute(p, len(p), s.caps, st.params); err == nil && need == 0 && x.HasTypes {
+			st.types = x.Types
+		}
+	}
+}
+
 func (s *server) execute(p []byte) {
 	st := s.find(p, "mysqld_stmt_execute")
 	if st == nil {
