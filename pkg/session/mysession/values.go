@@ -47,7 +47,7 @@ func (s *Session) setLastID() bool {
 		return true
 	}
 	if srv.idChanged {
-		s.ahead(forLastID, []byte("SELECT LAST_INSERT_ID()"))
+		s.ahead(forLastID, []byte("SELECT LAST_INSERT_ID() LIMIT 1"))
 		return false
 	}
 	s.ahead(forSetLastID, strconv.AppendUint([]byte("SET last_insert_id="), s.lastID, 10))
@@ -110,7 +110,7 @@ func (s *Session) askBeforeRelease() bool {
 // OK packets say is not always the same: they tell of an explicit value too.
 func (s *Session) askLastID() {
 	srv := s.srv
-	s.own(forLastID, shapeResult, wire.AppendQuery(srv.scratch[:0], srv.caps, "SELECT LAST_INSERT_ID()"))
+	s.own(forLastID, shapeResult, wire.AppendQuery(srv.scratch[:0], srv.caps, "SELECT LAST_INSERT_ID() LIMIT 1"))
 }
 
 // gotLastID ends that.
