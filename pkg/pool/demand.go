@@ -84,6 +84,18 @@ func (g *Group) roomHelps(q *queue) bool {
 	return g.coming() < need
 }
 
+// Scarce tells a holder of one of p's connections whether somebody could use it now:
+// others wait, or whoever came next would have to, since no connection is idle and none
+// may be opened.
+func (g *Group) Scarce(p *Pool) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if used := g.resolve(p); used != nil && used.shared.waiting.n > 0 {
+		return true
+	}
+	return g.demand.top() != nil || g.opts.Budget > 0 && g.count[connIdle] == 0 && g.free() <= 0
+}
+
 // makeRoom evicts idle connections for the first in the demand.
 func (g *Group) makeRoom(out []Action) []Action {
 	g.stealAt = Never

@@ -50,6 +50,9 @@ func (c *myClient) Borrow(settings *mysession.Settings) *mysession.Server {
 	return nil
 }
 
+// Scarce implements mysession.Host.
+func (c *myClient) Scarce() bool { return c.target.group.Scarce(c.pool) }
+
 // ToClient implements session.Host.
 func (c *myClient) ToClient(p []byte) {
 	if c.codec != nil {

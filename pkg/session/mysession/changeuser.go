@@ -88,7 +88,9 @@ func (s *Session) becomes(shared *Shared, asked *wire.ChangeUser, seq byte) {
 	}
 	s.loginCollation = collation
 	s.newest, s.lastID, s.affected, s.foundRows = 0, 0, 0, 0
+	s.idLost = false
 	s.tracking, s.explicit, s.lostSchema = nil, false, ""
+	s.warnings, s.older, s.keepsList = nil, nil, false
 	s.initSettings(collation, asked.Schema)
 	s.Start()
 }

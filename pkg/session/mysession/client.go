@@ -140,7 +140,7 @@ func (s *Session) shortCommand(c *command, kind wire.Command) (int, bool) {
 	case wire.ComPing:
 		if s.srv == nil {
 			s.affected = 0 // a server has it so, too
-			s.answer(wire.OK{Status: s.restStatus()})
+			s.answer(wire.OK{Status: s.restStatus(), Warnings: s.keptWarnings()})
 			return len(c.p), true
 		}
 		s.begin(c, shapeOK) // nothing goes ahead of it: what is to be looked at stays
@@ -173,8 +173,8 @@ func (s *Session) shortCommand(c *command, kind wire.Command) (int, bool) {
 
 // relay sends a command as it is.
 func (s *Session) relay(c *command, sh shape) (int, bool) {
-	if !s.acquire() || !s.ownTrackers() {
-		return 0, false
+	if !s.acquire() || !s.ownTrackers() || !s.addsToOwn(sh) {
+		return 0, false // an error would be added to the list of somebody else's
 	}
 	s.begin(c, sh)
 	return s.pass(c, toServer), true
@@ -182,9 +182,10 @@ func (s *Session) relay(c *command, sh shape) (int, bool) {
 
 // begin notes that the command is sent to the server for the client.
 func (s *Session) begin(c *command, sh shape) *exchange {
+	s.stopLingering()
 	x := s.srv.begin(forClient, sh, 1)
 	x.command = wire.Command(c.p[wire.HeaderLen])
-	s.srv.allAsked = false
+	s.srv.allAsked, s.srv.schemaAsked = false, false
 	x.outcome = outcomeOfCommand(x.command)
 	s.work.Simple++
 	return x

@@ -51,7 +51,7 @@ func (s *Session) clientSetOption(c *command) (int, bool) {
 		return s.pass(c, toServer), true
 	}
 	s.multi = multi
-	s.host.ToClient(wire.AppendResultEnd(nil, 1, s.caps, wire.OK{Status: s.presentStatus()}))
+	s.host.ToClient(wire.AppendResultEnd(nil, 1, s.caps, wire.OK{Status: s.presentStatus(), Warnings: s.keptWarnings()}))
 	return len(c.p), true
 }
 

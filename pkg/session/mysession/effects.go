@@ -105,9 +105,7 @@ func (s *Session) concluded(x *exchange) {
 	case shapeOK:
 		s.okConcluded(x)
 	}
-	if x.failed || x.warnings {
-		s.pin(session.PinDiagnostics)
-	}
+	s.noteWarnings(x)
 	if x.effects&myscan.EffectDisconnect != 0 && !x.failed {
 		// The server closes the connection now, and the client expects it to.
 		s.srv.doubt = true
@@ -127,7 +125,7 @@ func (s *Session) resultConcluded(x *exchange) {
 		s.unpin(session.PinFoundRows)
 	}
 	s.affected = x.affected
-	if x.foundSet {
+	if x.foundSet && x.fate != listShown {
 		s.foundRows = x.found
 	}
 	s.valuesHere, s.foundHere = true, true

@@ -65,6 +65,10 @@ const (
 	forOwnTrackers
 	// forDiagnostics removes what a statement of another client has left there.
 	forDiagnostics
+	// forWarnings and forFoundRows ask for what the client may want to know of its
+	// newest statement.
+	forWarnings
+	forFoundRows
 	// forDatabase asks for the default schema.
 	forDatabase
 	// forOption switches multi-statements on or off.
@@ -140,8 +144,12 @@ type exchange struct {
 	affected int64      // what ROW_COUNT() is after it, of the newest result
 	found    uint64     // what FOUND_ROWS() is after it, if foundSet
 	foundSet bool
-	warnings bool // some result had warnings
-	results  int  // how many results are complete
+	warnings bool   // some result had warnings
+	warned   uint16 // how many the newest one had
+	results  int    // how many results are complete
+
+	fate fate      // of the list of warnings that was there
+	list *warnings // forWarnings: the answer
 
 	effects  myscan.Effects // of the text
 	tracked  trackedText
@@ -153,7 +161,6 @@ type exchange struct {
 // begin notes that a command was sent whose reply looks like this. packets is how
 // many packets it was.
 func (srv *Server) begin(why purpose, sh shape, packets byte) *exchange {
-	srv.cleanDiagnostics = false
 	srv.status &^= wire.StatusCursorExists | wire.StatusLastRowSent // of the reply before
 	srv.x = exchange{shape: sh, stage: stageFirst, why: why, seq: packets}
 	if sh == shapeRows {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"github.com/rdsproxy/rdsproxy/pkg/session"
+	"github.com/rdsproxy/rdsproxy/pkg/sqlscan/myscan"
 	wire "github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
 )
 
@@ -55,9 +56,16 @@ func (s *Session) clientExecute(c *command) (int, bool) {
 	if !s.acquire() {
 		return 0, false
 	}
+	s.beforeOther(st.res.Effects)
+	if st.res.Effects&myscan.EffectDiagnostics != 0 && (s.older != nil || s.warnings != nil) {
+		return s.refuse(c, s.elsewhere()), true
+	}
 	tracked, ok := s.beforeTracking(&st.res, st.text.String())
 	if !ok || !s.beforeText(&st.res) {
 		return 0, false
+	}
+	if s.missesID(&st.res) {
+		return s.refuse(c, idLostError), true
 	}
 	pr, renamed, refused := s.preparedFor(st)
 	if refused {
@@ -121,6 +129,7 @@ func (s *Session) execute(c *command, ex *execution) int {
 	s.work.Simple--
 	s.work.Extended++
 	e.stmt, e.pr, e.binary, e.tracked, e.renamed = st, pr, true, ex.tracked, ex.renamed
+	e.fate = s.fateOf(st)
 	s.noteEffects(e, &st.res)
 	if st.cursor {
 		st.cursor = false // the server closes it

@@ -246,8 +246,13 @@ func (s *Session) fail(err *wire.Error) {
 // failCommand answers the command at hand with the failure. Those that have no
 // reply are dropped.
 func (s *Session) failCommand(c *command, kind wire.Command) (int, bool) {
-	if kind == wire.ComQuit {
-		return s.shortCommand(c, kind)
+	if kind == wire.ComQuit || kind == wire.ComStmtClose {
+		if !c.whole() && c.size <= holdCommand {
+			return 0, false
+		}
+		if c.whole() {
+			return s.shortCommand(c, kind)
+		}
 	}
 	if kind.Silent() {
 		return s.pass(c, toNowhere), true

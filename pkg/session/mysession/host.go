@@ -15,6 +15,8 @@ type Host interface {
 	// Borrow asks for a database connection with, best of all, these settings
 	// applied. nil means later: Granted or BorrowFailed will be called.
 	Borrow(settings *Settings) *Server
+	// Scarce tells whether others wait for a connection, or the next one would have to.
+	Scarce() bool
 
 	// Kill asks the proxy to end what the client with that thread id runs, if
 	// query is set, or else that client. KillDone is called with the result.

@@ -21,6 +21,7 @@ type silent struct {
 func (h *silent) ToClient(p []byte)          { h.out += len(p) }
 func (h *silent) ToServer(p []byte)          { h.out += len(p) }
 func (h *silent) Borrow(*Settings) *Server   { return h.srv }
+func (h *silent) Scarce() bool               { return false }
 func (h *silent) Release(bool)               {}
 func (h *silent) Now() time.Duration         { return 0 }
 func (h *silent) Served(session.Work)        {}

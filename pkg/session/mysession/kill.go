@@ -117,6 +117,9 @@ func (s *Session) killByText(c *command, sql []byte, res *myscan.Result) (n int,
 			}
 		}
 		if id, good := number(digits); good && id <= 1<<32-1 {
+			if !s.shared.mariaDB.Load() {
+				s.clearWarnings() // as behind any statement
+			}
 			n, ok = s.kill(c, uint32(id), query)
 			return n, ok, true
 		}

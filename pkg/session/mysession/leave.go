@@ -23,6 +23,11 @@ func (s *Session) TimeUp() {
 		s.host.CancelBorrow()
 		s.host.Note(session.EventBorrowTimeout, "")
 		s.fail(borrowTimeoutError)
+	case active:
+		if s.lingering {
+			s.lingering, s.hurried = false, true
+			s.settle()
+		}
 	case leaving:
 		s.host.Note(session.EventCleanupFailed, "time-out")
 		s.abandon()
@@ -86,13 +91,14 @@ func (s *Session) ClientGone() {
 // forget drops what a session keeps for its client only.
 func (s *Session) forget() {
 	s.statements, s.kept = nil, 0
-	s.failure = nil
+	s.failure, s.warnings, s.older = nil, nil, nil
 }
 
 // leave ends the client's part of the session. The database connection, if there
 // is one, is made fit for the next borrower, or thrown away.
 func (s *Session) leave() {
 	s.host.SetTimer(0)
+	s.lingering = false
 	s.forget()
 	switch s.state {
 	case waiting:

@@ -106,6 +106,8 @@ func (s *Session) again() {
 
 // detach gives up the connection, and what the client had there.
 func (s *Session) detach(release bool) {
+	s.stopLingering()
+	s.idLost = s.idLost || s.srv.idChanged
 	s.srv, s.state = nil, idle
 	s.taking, s.cancelled, s.preparing, s.valuesHere, s.foundHere = false, false, false, false, false
 	for id, st := range s.statements {
@@ -130,6 +132,9 @@ func (s *Session) survives(release, undone bool) bool {
 	transaction := s.srv.inTransaction() || s.srv.unsure
 	implicit := s.restStatus()&wire.StatusAutocommit == 0 // the first statement begins one
 	lost := s.pins &^ forgettable
+	if s.srv.askAll || s.srv.askVariables {
+		lost |= session.PinSessionVariable // nobody knows what it has set
+	}
 	var err *wire.Error
 	switch {
 	case !s.srv.idle() && x.why == forClient:
@@ -157,6 +162,7 @@ func (s *Session) survives(release, undone bool) bool {
 		}
 		s.host.ToClient(wire.AppendError(nil, seq, s.caps, err))
 	}
+	s.loseWarnings(&x)
 	s.detach(release)
 	if s.draining && s.Idle() {
 		s.terminate(shutdownError)

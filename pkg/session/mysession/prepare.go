@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 
 	"github.com/rdsproxy/rdsproxy/pkg/session"
+	"github.com/rdsproxy/rdsproxy/pkg/sqlscan/myscan"
 	wire "github.com/rdsproxy/rdsproxy/pkg/wire/mysql"
 )
 
@@ -27,7 +28,8 @@ func (s *Session) clientPrepare(c *command) (int, bool) {
 	}
 	p := c.payload()[1:]
 	res := s.scan(p)
-	if !s.beforePreparing(&res, p) || !s.beforeText(&res) {
+	s.beforeOther(res.Effects)
+	if !s.beforePreparing(&res, p) || !s.knowsSettings() || !s.beforeText(&res) {
 		return 0, false
 	}
 	t, renamed := s.rewritten(p, &res, later)
@@ -68,6 +70,9 @@ func (s *Session) startPrepare(c *command, st *statement) {
 	}
 	x := s.begin(c, shapePrepare)
 	x.stmt, x.pr, x.renamed = st, pr, st.renamed
+	if x.fate = s.fateOf(st); x.fate == listShown {
+		x.fate = listUnclear
+	}
 	s.noteEffects(x, &st.res)
 	x.affected = s.affected
 }
@@ -103,7 +108,7 @@ func (s *Session) serverPrepared(msg []byte) int {
 	if x.why == forClient {
 		st := x.stmt
 		st.params = int(r.Params)
-		x.warnings = r.Warnings > 0
+		x.warnings, x.warned = r.Warnings > 0, r.Warnings
 		if s.state == active {
 			s.define(st)
 			binary.LittleEndian.PutUint32(msg[wire.HeaderLen+1:], st.id)
@@ -170,6 +175,7 @@ func (s *Session) define(st *statement) {
 		}
 	}
 	st.id = s.lastStatement
+	s.keepsList = s.keepsList || st.res.Effects&myscan.EffectDiagnostics != 0
 	s.newest = st.id
 	s.statements[st.id] = st
 	s.kept += st.size()
@@ -206,6 +212,23 @@ func (s *Session) preparedFor(st *statement) (pr *prepared, renamed []renaming, 
 	return pr, append(renamed, st.renamed...), false
 }
 
+// knowsSettings makes sure that it is known what is in force on the connection, of which
+// no tracker may have told. It gives false while that is being asked for.
+func (s *Session) knowsSettings() bool {
+	srv := s.srv
+	switch {
+	case s.pins&session.PinSessionTrack == 0:
+	case !srv.schemaAsked:
+		s.ahead(forDatabase, askDatabase)
+		return false
+	case !srv.allAsked:
+		srv.allAsked = true
+		s.ahead(forAll, srv.allSQL())
+		return false
+	}
+	return true
+}
+
 // ensureText makes sure that a text is prepared as the statement was.
 func (s *Session) ensureText(st *statement, t text) *prepared {
 	srv := s.srv
@@ -218,9 +241,7 @@ func (s *Session) ensureText(st *statement, t text) *prepared {
 		srv.prepared.use(pr)
 		return pr
 	}
-	if s.pins&session.PinSessionTrack != 0 && !srv.allAsked {
-		srv.allAsked = true // no tracker may have told what is in force
-		s.ahead(forAll, srv.allSQL())
+	if !s.knowsSettings() {
 		return nil
 	}
 	if to := s.shared.settingsForPreparing(s.settings, st.space, srv.base); to != srv.applied {
@@ -232,6 +253,9 @@ func (s *Session) ensureText(st *statement, t text) *prepared {
 		if !s.apply(to) {
 			return nil
 		}
+	}
+	if !(srv.mariaDB && st.res.Effects&myscan.EffectDiagnostics != 0) && s.savesWarnings() {
+		return nil // but a SHOW WARNINGS does not clear what it is to show
 	}
 	s.makeRoom()
 	x := s.own(forPrepare, shapePrepare, wire.AppendCommand(srv.scratch[:0], wire.ComStmtPrepare, t.String()))

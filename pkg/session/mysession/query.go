@@ -46,17 +46,38 @@ func (s *Session) clientQuery(c *command) (int, bool) {
 	if res.Effects&trackEffects != 0 {
 		text = string(sql)
 	}
+	var instead []byte
+	switch {
+	case res.Effects&myscan.EffectDiagnostics == 0:
+		s.beforeOther(res.Effects)
+	case s.older != nil && s.savesWarnings():
+		return 0, false
+	case s.warnings != nil:
+		n, ok, handled, t := s.showWarnings(c, sql, &res)
+		if handled {
+			return n, ok
+		}
+		instead = t
+	}
 	tracked, ok := s.beforeTracking(&res, text)
 	if !ok || !s.beforeText(&res) {
 		return 0, false
+	}
+	if s.missesID(&res) {
+		return s.refuse(c, idLostError), true
 	}
 	if s.untold(&res) {
 		return s.refuse(c, untoldError), true
 	}
 	x := s.begin(c, shapeResult)
 	x.tracked = tracked
+	x.fate = s.fateOfText(&res, sql)
 	s.noteEffects(x, &res)
-	if t, renamed := s.rewritten(sql, &res, atOnce); renamed != nil {
+	t, renamed := s.rewritten(sql, &res, atOnce)
+	if instead != nil {
+		t = instead
+	}
+	if renamed != nil || instead != nil {
 		x.renamed = renamed
 		head := c.payload()[:at]
 		out := wire.AppendHeader(nil, len(head)+len(t), 0)
@@ -140,6 +161,10 @@ func (s *Session) scanned() bool {
 	}
 	if st := x.stmt; st != nil {
 		st.res = res
+	}
+	x.fate = s.fateOfText(&res, nil)
+	if x.fate == listKept {
+		x.fate = listUnclear // nobody has read it all
 	}
 	x.tracked.unclear = res.Effects&myscan.EffectSetStatement != 0
 	if res.Effects&myscan.EffectTrack != 0 {

@@ -140,14 +140,17 @@ func (s *Session) serverOK(msg []byte) {
 		s.unexpected()
 		return
 	}
+	kept, otherWarnings := s.tellsKept(x, &ok)
 	if !s.note(ok) {
 		return
 	}
 	eof := payload[0] == wire.HeadEOF
-	if s.heard() && (ok.Track != nil || eof) {
+	if s.heard() && (ok.Track != nil || eof || otherWarnings) {
 		// The bytes of the packet may be where the block of session tracking
 		// is; they are still needed.
-		s.sendOK(msg[3], ok, eof)
+		told := ok
+		told.Warnings += kept
+		s.sendOK(msg[3], told, eof)
 	} else {
 		s.forward(msg)
 	}
@@ -178,7 +181,7 @@ func (s *Session) note(ok wire.OK) bool {
 	srv := s.srv
 	x := &srv.x
 	srv.status, srv.unsure = ok.Status, false
-	x.warnings = x.warnings || ok.Warnings > 0
+	x.warnings, x.warned = x.warnings || ok.Warnings > 0, ok.Warnings
 	if !s.serverTracks(ok.Track) {
 		x.seq--
 		s.serverFault("session tracking that cannot be understood")
@@ -209,6 +212,8 @@ func (s *Session) serverError(msg []byte) {
 	}
 	x.failed, x.code = true, code
 	if x.why == forClient {
+		s.failed = failed{code: code}
+		copy(s.failed.state[:], wire.ErrorState(msg[wire.HeaderLen:]))
 		x.affected = -1
 		srv.status &^= wire.StatusMoreResults
 		srv.unsure = srv.unsure || x.shape == shapeResult
@@ -239,6 +244,9 @@ func (s *Session) completed() {
 	srv := s.srv
 	x := srv.x
 	srv.x.stage = stageNone
+	if x.failed || x.warnings {
+		srv.emptyList, srv.ownList = false, false
+	}
 	if x.why != forClient {
 		s.done(&x)
 		return
@@ -264,13 +272,19 @@ func (s *Session) done(x *exchange) {
 	case forSettings, forSchema, forCollation:
 		s.settingDone(x, failure)
 	case forPrepare:
-		if x.failed {
+		if x.failed && x.code != wire.CodeQueryInterrupted {
+			// Not if a query of the client's was to be killed: then it is told so below,
+			// or that was late, and the statement is prepared again.
 			s.notPrepared(x, failure)
 			return
 		}
 		s.retry()
 	case forLastID:
 		s.gotLastID(x)
+	case forWarnings:
+		s.gotWarnings(x)
+	case forFoundRows:
+		s.gotFoundRows(x)
 	case forVariables, forAll:
 		s.gotVariables(x)
 	case forClientTrackers, forOwnTrackers:

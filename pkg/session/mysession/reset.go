@@ -21,12 +21,14 @@ func (s *Session) clientReset(c *command) (int, bool) {
 		return 0, false
 	}
 	if s.pins&session.PinSessionTrack != 0 && !s.srv.schemaAsked {
-		s.ahead(forDatabase, []byte("SELECT DATABASE() LIMIT 1"))
+		s.ahead(forDatabase, askDatabase)
 		return 0, false
 	}
 	s.begin(c, shapeOK)
 	return s.pass(c, toServer), true
 }
+
+var askDatabase = []byte("SELECT DATABASE() LIMIT 1")
 
 // gotDatabase takes the answer for the default schema: a reset leaves it as it is, and
 // a client that has turned the trackers off may have changed it without anybody's
@@ -48,8 +50,9 @@ func (s *Session) gotDatabase(x *exchange) {
 // default schema, which a reset leaves as it is.
 func (s *Session) forgetState() {
 	s.statements, s.kept, s.newest = nil, 0, 0
-	s.lastID, s.affected = 0, 0 // FOUND_ROWS() is what it was
+	s.lastID, s.idLost, s.affected = 0, false, 0 // FOUND_ROWS() is what it was
 	s.tracking, s.explicit = nil, false
+	s.warnings, s.older, s.keepsList = nil, nil, false
 	s.settings = s.shared.settingsAfterReset(s.settings.Schema(), s.login)
 }
 
@@ -72,7 +75,7 @@ func (srv *Server) wasReset() {
 	srv.prepared.clear()
 	srv.idSame, srv.schemaAsked = false, false
 	srv.lastID, srv.idChanged, srv.askVariables, srv.askAll, srv.foreign = 0, false, false, false, false
-	srv.cleanDiagnostics, srv.learnsReset, srv.askDatabase = true, false, false
+	srv.emptyList, srv.learnsReset, srv.askDatabase = true, false, false
 	srv.applied = srv.shared.settingsOf(srv.applied.Schema(), srv.afterReset())
 	srv.doubt = srv.doubt || srv.unrepeatable
 }

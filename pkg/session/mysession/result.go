@@ -16,6 +16,7 @@ func (s *Session) serverColumns(msg []byte) int {
 		return s.unexpected()
 	}
 	s.forward(msg)
+	x.keepPacket(msg)
 	x.stage, x.columns, x.behind = stageColumns, n, 0
 	if !metadata {
 		x.columns = 0
@@ -51,7 +52,7 @@ func (s *Session) serverDefinitions(p []byte) int {
 			}
 			break
 		}
-		if x.why == forVariables || x.why == forAll {
+		if x.why == forVariables || x.why == forAll || x.why == forWarnings {
 			if size > holdReply {
 				return s.unexpected()
 			}
@@ -59,6 +60,7 @@ func (s *Session) serverDefinitions(p []byte) int {
 				break
 			}
 			x.learnCollation(p[n+wire.HeaderLen:n+wire.HeaderLen+size], s.srv.caps)
+			x.keepPacket(p[n : n+wire.HeaderLen+size])
 		}
 		p[n+3] += x.shift
 		x.seq++
@@ -266,6 +268,8 @@ func (s *Session) serverOwnRow(p []byte) int {
 		x.learned, x.valueSet = s.srv.learnVariables(row)
 	case forAll:
 		x.learnOne(row)
+	case forWarnings:
+		x.list.add(msg, row)
 	case forDatabase:
 		name, ok := row.Next() // none for no schema
 		x.learned, x.valueSet = []Setting{{Value: string(name)}}, ok

@@ -11,7 +11,7 @@ import (
 )
 
 // This file is about calls that mean the connection rather than the session:
-// ROW_COUNT(), FOUND_ROWS(), CONNECTION_ID(). Such a call is put into another one,
+// ROW_COUNT(), FOUND_ROWS(), CONNECTION_ID(), @@warning_count. Such a call is put into another one,
 // which gives the session's value and has its type from the call within:
 // IFNULL(5,ROW_COUNT()). What servers warn of, they still warn of.
 //
@@ -94,6 +94,12 @@ func (s *Session) appendValue(dst []byte, call *myscan.Call, w when, written []b
 			return dst
 		}
 		dst = append(strconv.AppendUint(append(dst, "IFNULL("...), s.foundRows, 10), ',')
+	case myscan.CallWarningCount, myscan.CallErrorCount:
+		if w != atOnce || s.warnings == nil || !call.First {
+			return dst
+		}
+		n := s.warnings.count(call.Kind == myscan.CallErrorCount)
+		dst = append(strconv.AppendUint(append(dst, "IF(1,CAST("...), uint64(n), 10), " AS UNSIGNED),"...)
 	default:
 		return dst
 	}

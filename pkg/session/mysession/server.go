@@ -65,8 +65,9 @@ type Server struct {
 	// cancels counts the requests to kill a query that are under way.
 	cancels int
 
-	// cleanDiagnostics: the diagnostics area is empty.
-	cleanDiagnostics bool
+	// emptyList: its list of warnings is empty. ownList: what is in it is of the session
+	// that has the connection.
+	emptyList, ownList bool
 
 	// scanner serves the borrower, and scratch is for what is made up for one call of the host.
 	scanner myscan.Scanner
@@ -105,7 +106,7 @@ func NewServer(sh *Shared, f *ServerFacts) *Server {
 	}
 	srv := &Server{
 		shared: sh, caps: f.Capabilities, threadID: f.ThreadID, mariaDB: f.MariaDB, status: f.Status,
-		setup: f.Setup, unrepeatable: f.Unrepeatable, base: base, collation: f.Collation, cleanDiagnostics: true,
+		setup: f.Setup, unrepeatable: f.Unrepeatable, base: base, collation: f.Collation, emptyList: true,
 		multi:   f.Capabilities.Has(wire.ClientMultiStatements),
 		mode:    sqlMode(f.Base["sql_mode"]),
 		applied: sh.settingsOf(f.Schema, nil),

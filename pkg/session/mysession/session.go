@@ -104,8 +104,10 @@ type Session struct {
 	// newest is the statement prepared last, which MariaDB's clients may call by
 	// wire.LastStatement; 0 if that failed.
 	newest uint32
-	// lastID is the session's LAST_INSERT_ID().
+	// lastID is the session's LAST_INSERT_ID(). idLost: its connection ended before it
+	// could be asked for.
 	lastID uint64
+	idLost bool
 	// affected and foundRows are the session's ROW_COUNT() and FOUND_ROWS().
 	// valuesHere: its connection has them, so that nothing else ran there since;
 	// foundHere: it has FOUND_ROWS(), which SET and the choice of a schema leave alone.
@@ -113,6 +115,20 @@ type Session struct {
 	foundRows  uint64
 	valuesHere bool
 	foundHere  bool
+	// warnings is the list of warnings and errors of its newest statement, warned their
+	// number; nil if there are none, or if its connection has them. keepsList: they must
+	// stay there, for the client asks for them in ways that only a server can answer.
+	// listRead: the newest statement has looked at them.
+	// older is a list that the newest statement has left as it was, adding an error on
+	// another connection. failed is the error that it ended with, if it did.
+	warnings, older *warnings
+	warned          uint16
+	keepsList       bool
+	listRead        bool
+	failed          failed
+	// lingering: it keeps its connection for a moment, in case that the client asks for
+	// them. hurried: no longer.
+	lingering, hurried bool
 	// lostSchema is the default schema if somebody has dropped it; schemaTried: that is
 	// known since the command at hand has come.
 	lostSchema  string
@@ -247,6 +263,7 @@ func (s *Session) bind(srv *Server) bool {
 	s.granted = s.host.Now()
 	s.work = session.Work{}
 	s.valuesHere, s.foundHere = false, false
+	srv.ownList = false
 	s.taking = true
 	return s.take()
 }
@@ -293,7 +310,7 @@ func (s *Session) settle() {
 	if s.state != active || s.taking || s.body.open() {
 		return
 	}
-	if srv.inTransaction() || srv.unsure || s.pins != 0 || srv.cancels > 0 {
+	if s.holds() {
 		if s.draining && !srv.inTransaction() && srv.cancels == 0 {
 			s.terminate(shutdownError)
 			return
@@ -304,6 +321,7 @@ func (s *Session) settle() {
 	if !srv.doubt && s.askBeforeRelease() {
 		return
 	}
+	s.giveUpValues()
 	s.release(!srv.doubt)
 	if s.draining {
 		s.terminate(shutdownError)
@@ -317,6 +335,7 @@ func (s *Session) release(reuse bool) {
 	now := s.host.Now()
 	s.work.Waited, s.work.Total = s.granted-s.asked, now-s.asked
 	s.host.Served(s.work)
+	s.stopLingering()
 	s.srv = nil
 	if s.state != closed {
 		s.state = idle

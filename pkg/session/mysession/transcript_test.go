@@ -140,6 +140,9 @@ func (w *world) perform(line string) error {
 		return errCommand
 	}
 	switch f[0] {
+	case "connections": // are scarce or not
+		w.scarce = f[1] == "scarce"
+		return nil
 	case "statements":
 		n, err := strconv.Atoi(f[1])
 		w.shared.MaxStatements = n

@@ -15,13 +15,13 @@ func (s *Session) unknown(c *command, id uint32, name string) (int, bool) {
 	if id == wire.LastStatement {
 		return s.refuse(c, unknownStatement(id, name)), true
 	}
-	if !s.acquire() || !s.cleanDiagnostics() {
+	if !s.acquire() || !s.ownDiagnostics() {
 		return 0, false
 	}
 	if s.hasOnServer(id) {
 		return s.refuse(c, unknownStatement(id, name)), true
 	}
-	s.begin(c, shapeOK)
+	s.begin(c, shapeOK).fate = listKept // it adds an error
 	return s.pass(c, toServer), true
 }
 

@@ -22,11 +22,8 @@ func (s *Session) beforeText(res *myscan.Result) bool {
 	if effects&readsID != 0 && !s.setLastID() {
 		return false
 	}
-	if effects&myscan.EffectDiagnostics == 0 {
-		s.unpin(session.PinDiagnostics)
-		return true
-	}
-	return s.cleanDiagnostics()
+	kept := s.warnings != nil && res.First != myscan.CommandSignal // and put into the text
+	return effects&myscan.EffectDiagnostics == 0 || kept || s.ownDiagnostics()
 }
 
 // beforeUnseen is the same for a text that has not been seen as a whole.
@@ -34,8 +31,16 @@ func (s *Session) beforeUnseen() bool {
 	if !s.setLastID() {
 		return false
 	}
-	s.unpin(session.PinDiagnostics)
+	s.beforeOther(0)
 	return true
+}
+
+var idLostError = wire.NewError(codeNotSupported,
+	"LAST_INSERT_ID() was lost with its database connection; look up what was inserted in another way")
+
+// missesID tells whether a text asks for a last insert id that is lost.
+func (s *Session) missesID(res *myscan.Result) bool {
+	return s.idLost && res.Effects&myscan.EffectLastInsertID != 0 && !s.srv.idChanged
 }
 
 // setLastID gives the connection the session's LAST_INSERT_ID(). If a statement may
@@ -54,20 +59,11 @@ func (s *Session) setLastID() bool {
 	return false
 }
 
-// cleanDiagnostics makes sure that a look at the diagnostics does not show those of
-// somebody else's statement. A session that has left some has kept its connection.
-// It gives false while that is under way.
-func (s *Session) cleanDiagnostics() bool {
-	if s.valuesHere || s.srv.cleanDiagnostics || s.work.Simple+s.work.Extended > 0 {
-		return true
-	}
-	// Of all servers, only a statement with a table clears them on each.
-	s.ahead(forDiagnostics, []byte("SELECT 1 FROM (SELECT 1) AS t"))
-	return false
-}
-
 // ahead sends a statement of the proxy's own ahead of the client's command.
 func (s *Session) ahead(why purpose, sql []byte) {
+	if s.savesWarnings() {
+		return
+	}
 	srv := s.srv
 	s.own(why, shapeResult, wire.AppendQuery(srv.scratch[:0], srv.caps, sql))
 	s.valuesHere = false
@@ -82,7 +78,7 @@ func (s *Session) preparedValue(x *exchange) {
 		s.srv.lastID, s.srv.idChanged = s.lastID, false
 		s.srv.idSame = false
 	case forDiagnostics:
-		s.srv.cleanDiagnostics = true
+		s.srv.emptyList = true
 	}
 }
 
@@ -91,6 +87,11 @@ func (s *Session) preparedValue(x *exchange) {
 func (s *Session) askBeforeRelease() bool {
 	srv := s.srv
 	switch {
+	case s.pins&session.PinDiagnostics != 0 || srv.unsure:
+		s.askWarnings()
+		return true
+	case s.pins&session.PinFoundRows != 0:
+		s.own(forFoundRows, shapeResult, wire.AppendQuery(srv.scratch[:0], srv.caps, "SELECT FOUND_ROWS() LIMIT 1"))
 	case srv.idChanged:
 		s.askLastID()
 	case srv.askAll:
@@ -117,12 +118,15 @@ func (s *Session) askLastID() {
 func (s *Session) gotLastID(x *exchange) {
 	srv := s.srv
 	switch {
+	case x.failed && x.code == wire.CodeQueryInterrupted:
+		s.settle() // it is asked again; somebody has killed a query of the client's, and was late
+		return
 	case x.failed || !x.valueSet:
-		srv.doubt = true
+		srv.doubt, s.idLost = true, true
 	case x.value == srv.lastID && !srv.idSame:
 		// It is that of an earlier borrower: the statement had explicit values.
 	default:
-		s.lastID, srv.lastID = x.value, x.value
+		s.lastID, srv.lastID, s.idLost = x.value, x.value, false
 	}
 	srv.idChanged, srv.idSame = false, false
 	s.settle()

@@ -108,9 +108,7 @@ func TestTrackedVariablesAreReplayed(t *testing.T) {
 						t.Errorf("%s: %s", sql, r)
 						continue
 					}
-					if c.conn != nil && c.session.Pins() != 0 {
-						w.ask(c, `Query "do 0"`) // a warning holds it until the next command
-					}
+					w.timeUp(c)
 					want := w.variables(c)
 					if pinned := c.conn != nil; pinned {
 						if !untold(flavor, name) {

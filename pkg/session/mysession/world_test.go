@@ -28,6 +28,8 @@ type world struct {
 	quiet bool
 	// strict: no reply may be cut short.
 	strict bool
+	// scarce: others want the connections.
+	scarce bool
 }
 
 // event is bytes sent to somebody, or something done.
@@ -303,6 +305,9 @@ func (c *fakeClient) Borrow(*Settings) *Server {
 	c.w.note("%s waits", c.name)
 	return nil
 }
+
+// Scarce implements Host.
+func (c *fakeClient) Scarce() bool { return c.w.scarce }
 
 // grant gives a waiting client a connection.
 func (c *fakeClient) grant(d *fakeConn) {

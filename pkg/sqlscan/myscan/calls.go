@@ -11,6 +11,9 @@ type openCall struct {
 	qualified bool // behind a dot
 }
 
+// maxCounts is more than can be listed.
+const maxCounts = MaxCalls + 1
+
 // systemVariable is the name of a system variable that is being read.
 type systemVariable struct {
 	stage uint8 // 0: none, 1: behind @@, 2: behind the scope, 3: behind its dot
@@ -136,8 +139,16 @@ func (m *machine) systemToken(t token, end int) token {
 	switch t {
 	case idIdentity, fnLastInsertID:
 		m.add(EffectLastInsertID)
-	case idDiagnostics:
+	case idWarningCount, idErrorCount:
 		m.add(EffectDiagnostics)
+		kind := CallWarningCount
+		if t == idErrorCount {
+			kind = CallErrorCount
+		}
+		if !m.inert && m.counts < maxCounts {
+			m.counts++
+		}
+		m.addCall(Call{kind, s.start, end, m.statements == 1}, true)
 	case idTrack:
 		m.add(EffectReadTrack)
 	case idThreadID:

@@ -73,6 +73,7 @@ var leads = [tokenEnd]lead{
 	kwSelect:     {command: CommandSelect},
 	kwSet:        {command: CommandSet, phase: phaseSet},
 	kwShow:       {command: CommandShow, phase: phaseShow},
+	kwResignal:   {CommandSignal, phaseBody, EffectDiagnostics},
 	kwSignal:     {command: CommandSignal},
 	kwStart:      {command: CommandAdmin, phase: phaseStart},
 	kwTable:      {command: CommandTable},

@@ -79,7 +79,8 @@ const (
 	// EffectConnectionID is CONNECTION_ID() or @@pseudo_thread_id.
 	EffectConnectionID
 	// EffectDiagnostics is a read of the diagnostics of the statement before:
-	// SHOW WARNINGS, SHOW COUNT(*) ERRORS, @@warning_count, GET DIAGNOSTICS, ...
+	// SHOW WARNINGS, SHOW COUNT(*) ERRORS, @@warning_count, GET DIAGNOSTICS, ...; or
+	// RESIGNAL, which adds to them.
 	EffectDiagnostics
 	// EffectLocalInfile is LOAD DATA LOCAL or LOAD XML LOCAL.
 	EffectLocalInfile

@@ -47,6 +47,7 @@ type machine struct {
 
 	calls    [MaxCalls]Call
 	numCalls int
+	counts   uint8 // reads of the counts of diagnostics, at most maxCounts
 	exact    Exact
 	kill     Kill
 	call     openCall

@@ -23,8 +23,10 @@ const (
 	CallRowCount
 	CallFoundRows
 	CallConnectionID
-	CallThreadID // @@pseudo_thread_id
-	CallDatabase // DATABASE() or SCHEMA()
+	CallThreadID     // @@pseudo_thread_id
+	CallDatabase     // DATABASE() or SCHEMA()
+	CallWarningCount // @@warning_count
+	CallErrorCount   // @@error_count
 )
 
 // Call is a call that means the connection rather than the session. Start and
@@ -85,6 +87,10 @@ type Result struct {
 	Calls         [MaxCalls]Call
 	NumCalls      int
 	CannotReplace bool
+	// Counts is how often @@warning_count and @@error_count are read, at most one more
+	// than MaxCalls; the text reads nothing else of the diagnostics if it is neither SHOW
+	// nor GET.
+	Counts int
 
 	Exact Exact
 	Kill  Kill
@@ -137,6 +143,7 @@ func (s *Scanner) Result() Result {
 		EffectConnectionID | EffectDiagnostics | EffectExecutableComment | EffectReadTrack
 	r.ReadOnly = m.statements > 0 && !m.writes && r.Effects&^reads == 0
 	r.Calls, r.NumCalls, r.CannotReplace = m.calls, m.numCalls, m.cannotReplace
+	r.Counts = int(m.counts)
 	r.Kill = m.kill
 	if m.statements == 1 && m.first == CommandSelect && m.exactDone && m.numCalls == 1 {
 		r.Exact = m.exact

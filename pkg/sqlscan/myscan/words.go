@@ -126,6 +126,7 @@ const (
 	kwSelect
 	kwSet
 	kwShow
+	kwResignal
 	kwSignal
 	kwStart
 	kwTable
@@ -144,7 +145,8 @@ const (
 	idLexical   // a system variable that changes how texts are read
 	idIsolation // one that without a scope is set for the next transaction only
 	idIdentity
-	idDiagnostics
+	idWarningCount
+	idErrorCount
 	idThreadID
 
 	// Functions, from here on, by what they do.
@@ -291,7 +293,7 @@ var words = []struct {
 	{"release", kwRelease},
 	{"rename", kwRename},
 	{"replace", kwReplace},
-	{"resignal", kwSignal},
+	{"resignal", kwResignal},
 	{"rollback", kwRollback},
 	{"savepoint", kwSavepoint},
 	{"select", kwSelect},
@@ -327,8 +329,8 @@ var words = []struct {
 	{"tx_read_only", idIsolation},
 	{"identity", idIdentity},
 	{"insert_id", idIdentity},
-	{"warning_count", idDiagnostics},
-	{"error_count", idDiagnostics},
+	{"warning_count", idWarningCount},
+	{"error_count", idErrorCount},
 	{"pseudo_thread_id", idThreadID},
 
 	{"last_insert_id", fnLastInsertID},

@@ -145,6 +145,15 @@ func ParseError(payload []byte) (e *Error, ok bool) {
 	return e, true
 }
 
+// ErrorState returns the SQLSTATE in the payload of an ERR packet, 5 bytes that alias it; nil if it has none.
+func ErrorState(payload []byte) []byte {
+	const at = 4
+	if len(payload) < at+len("HY000") || payload[at-1] != '#' {
+		return nil
+	}
+	return payload[at : at+len("HY000")]
+}
+
 // ErrorCode returns the code in the payload of an ERR packet. ok is false if it is none.
 func ErrorCode(payload []byte) (code uint16, ok bool) {
 	if len(payload) < 3 || payload[0] != HeadErr {

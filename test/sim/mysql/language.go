@@ -14,11 +14,32 @@ import (
 // query carries out a text of one or several statements.
 func (s *server) query(text string) {
 	list := strings.Split(text, "; ")
+	had := len(s.diags) > 0
 	for i, sql := range list {
 		if !s.statement(sql, s.meaning(), nil, false, i < len(list)-1) {
 			return
 		}
 	}
+	// Whether the proxy knows what several statements have left of it depends.
+	s.muddled = s.muddled || had && s.mariaDB && len(list) > 1
+}
+
+// clearList clears the list of warnings, if this statement does so. MariaDB does that only for
+// those that use a table.
+func (s *server) clearList(sql string) {
+	s.fresh, s.listRead = 0, false
+	verb, rest, _ := strings.Cut(sql, " ")
+	switch verb {
+	case "SELECT", "SET":
+		if s.mariaDB && !strings.Contains(rest, " FROM ") {
+			return
+		}
+	case "BEGIN", "COMMIT", "ROLLBACK", "USE", "UNLOCK", "KILL":
+		if s.mariaDB {
+			return
+		}
+	}
+	s.diags, s.muddled = nil, false
 }
 
 // statement carries out one statement; false if it has failed.
@@ -29,10 +50,11 @@ func (s *server) statement(sql, meaning string, params []string, binary, more bo
 		for _, d := range s.diags {
 			rows = append(rows, []string{d.level, strconv.Itoa(int(d.code)), d.text})
 		}
+		s.listRead = true
 		s.result([]string{"Level", "Code", "Message"}, rows, binary, more)
 		return true
 	}
-	s.diags = nil
+	s.clearList(sql)
 	verb, rest, _ := strings.Cut(sql, " ")
 	affected, id := uint64(0), uint64(0)
 	switch verb {
@@ -79,7 +101,7 @@ func (s *server) statement(sql, meaning string, params []string, binary, more bo
 	case "UPDATE": // with a warning
 		s.begin()
 		affected = 2
-		s.diags = []diag{{"Warning", 1265, "Data truncated: " + rest}}
+		s.diags, s.fresh = []diag{{"Warning", 1265, "Data truncated: " + rest}}, 1
 	case "CREATE":
 		name := strings.Fields(rest)[2]
 		if _, ok := s.temp[name]; ok {

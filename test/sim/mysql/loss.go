@@ -138,6 +138,7 @@ func (c *client) toldLost(e *wire.Error, packet []byte) {
 	c.direct.lose()
 	c.direct.explicit = c.explicit
 	c.resume(c.seq == 1 && c.w.rng.IntN(2) == 0 && wire.Command(r.p[4]) != wire.ComResetConnection)
+	c.want, c.seq = nil, 1
 }
 
 // forgetNewest takes back a COM_STMT_PREPARE that the session did not see succeed.
@@ -152,7 +153,7 @@ func (s *server) forgetNewest([]byte) {
 func (s *server) lose() {
 	s.users, s.temp, s.locks = make(map[string]string), make(map[string]string), make(map[string]bool)
 	s.inTrans, s.locked, s.rows, s.diags, s.block = false, false, nil, nil, nil
-	s.vars[untracked] = baseUntracked
+	s.vars[untracked], s.muddled = baseUntracked, true
 	for _, st := range s.stmts {
 		st.long, st.open, st.cursor = nil, false, nil
 	}
@@ -214,7 +215,7 @@ func (c *client) interrupted() {
 	if r.undo != nil {
 		r.undo()
 	}
-	c.unclear = true
+	c.unclear, c.direct.muddled = true, true
 	if c.resuming || c.longData || interruptibleExecute(r.p) {
 		c.resume(false)
 	}

@@ -11,7 +11,8 @@ import (
 )
 
 func (s *server) prepare(text string) {
-	s.diags, s.newest = nil, 0
+	s.clearList(text)
+	s.newest = 0
 	verb, rest, _ := strings.Cut(text, " ")
 	if verb != "SELECT" && verb != "INSERT" && verb != "SET" {
 		s.fail(1064, "You have an error in your SQL syntax near '"+text+"'")
@@ -135,7 +136,7 @@ func (st *stmt) values(x *wire.Execute, p []byte) (params []string, ok bool) {
 // bulk executes an INSERT once for each of its rows, which have an indicator ahead
 // of each value.
 func (s *server) bulk(st *stmt, p []byte) {
-	s.diags = nil
+	s.clearList("INSERT")
 	s.before = s.status()
 	n, first := uint64(0), uint64(0)
 	for len(p) > 1 {

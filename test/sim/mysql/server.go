@@ -64,11 +64,17 @@ type server struct {
 	lastID    uint64
 	rowCount  int64
 	diags     []diag
-	explicit  bool // it was told that a transaction is open
-	block     []byte
-	cursor    *stmt       // that is to get a cursor
-	before    wire.Status // at the beginning of the statement
-	closed    bool
+	// fresh is how many of them the newest statement has left; muddled: the proxy may not
+	// know them, or others.
+	fresh   uint16
+	muddled bool
+	// listRead: the newest statement has looked at them.
+	listRead bool
+	explicit bool // it was told that a transaction is open
+	block    []byte
+	cursor   *stmt       // that is to get a cursor
+	before   wire.Status // at the beginning of the statement
+	closed   bool
 }
 
 type diag struct {
@@ -101,7 +107,8 @@ func (s *server) reset() {
 	s.users, s.temp, s.locks = make(map[string]string), make(map[string]string), make(map[string]bool)
 	clear(s.stmts)
 	s.end(false)
-	s.diags, s.locked, s.newest = nil, false, 0
+	s.diags, s.fresh, s.muddled = nil, 0, false
+	s.locked, s.newest = false, 0
 	s.lastID, s.rowCount, s.explicit, s.block = 0, 0, false, nil
 }
 
@@ -162,13 +169,13 @@ func (s *server) command(p []byte) {
 	case wire.ComInitDB:
 		s.use(args)
 	case wire.ComPing:
-		s.rowCount = 0
-		s.quiet()
+		s.rowCount, s.fresh = 0, s.listed()
+		s.ok(0, 0, false)
 	case wire.ComResetConnection:
 		s.reset()
 		s.ok(0, 0, false)
 	case wire.ComSetOption:
-		s.sent = wire.AppendResultEnd(s.sent, 1, s.caps, wire.OK{Status: s.status()})
+		s.sent = wire.AppendResultEnd(s.sent, 1, s.caps, wire.OK{Status: s.status(), Warnings: s.listed()})
 	case wire.ComStmtPrepare:
 		s.prepare(args)
 	case wire.ComStmtExecute, wire.ComStmtBulkExecute:
@@ -227,12 +234,20 @@ func (s *server) next() byte {
 }
 
 func (s *server) ok(affected, id uint64, more bool) {
-	o := wire.OK{AffectedRows: affected, InsertID: id, Status: s.status(), Warnings: uint16(len(s.diags)), Track: s.block}
+	o := wire.OK{AffectedRows: affected, InsertID: id, Status: s.status(), Warnings: s.fresh, Track: s.block}
 	if more {
 		o.Status |= wire.StatusMoreResults
 	}
 	s.sent = wire.AppendOK(s.sent, s.next(), s.caps, o)
 	s.block = nil
+}
+
+// listed is what MySQL's commands that leave the list tell of it.
+func (s *server) listed() uint16 {
+	if s.mariaDB || s.listRead {
+		return 0
+	}
+	return uint16(len(s.diags))
 }
 
 // quiet is an OK packet that leaves the diagnostics as they are, and says nothing of them.
@@ -252,12 +267,13 @@ func (s *server) welcome() {
 // plainError is an error that leaves no diagnostics.
 func (s *server) plainError(code uint16, text string) {
 	s.sent = wire.AppendError(s.sent, s.next(), s.caps, wire.NewError(code, text))
-	s.block = nil
+	s.block, s.muddled = nil, true
 }
 
 func (s *server) fail(code uint16, text string) {
-	s.diags = []diag{{"Error", code, text}}
 	s.plainError(code, text)
+	s.listRead = false
+	s.diags, s.muddled = []diag{{"Error", code, text}}, false
 }
 
 // track notes a change for the OK packet, as the session has asked for it.
@@ -332,12 +348,16 @@ func (s *server) killed() {
 }
 
 func (s *server) use(schema string) {
-	s.diags = nil
+	s.fresh = 0
 	if !strings.HasPrefix(schema, "s") {
+		older, muddled := s.diags, s.muddled
 		s.fail(1049, "Unknown database '"+schema+"'")
+		if !s.mariaDB {
+			s.diags, s.muddled = append(older, s.diags...), muddled
+		}
 		return
 	}
-	s.rowCount = 0
+	s.rowCount, s.fresh = 0, s.listed()
 	s.choose(schema)
 	s.ok(0, 0, false)
 }
