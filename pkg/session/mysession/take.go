@@ -3,6 +3,7 @@
 package mysession
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/rdsproxy/rdsproxy/pkg/sqlscan/myscan"
@@ -143,7 +144,13 @@ func (s *Session) applied(x *exchange) {
 	case forSettings:
 		srv.applied = x.target
 	case forCollation:
-		vars := x.learned
+		// All else that the borrower before has set is there still.
+		vars := slices.DeleteFunc(slices.Clone(srv.applied.variables()), func(v Setting) bool {
+			return slices.Contains(collationVariables[:], v.Name)
+		})
+		for _, v := range x.learned {
+			vars = with(vars, v.Name, v.Value, srv.base)
+		}
 		if !s.noCollation && wire.CollationName(s.collation) != "" {
 			vars = with(vars, collationOfResults, strconv.Itoa(int(s.collation)), srv.base)
 		}
