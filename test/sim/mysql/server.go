@@ -67,6 +67,7 @@ type server struct {
 	// fresh is how many of them the newest statement has left; muddled: the proxy may not
 	// know them, or others.
 	fresh   uint16
+	login   uint16 // its collation
 	muddled bool
 	// listRead: the newest statement has looked at them.
 	listRead bool
@@ -112,6 +113,17 @@ func (s *server) reset() {
 	s.lastID, s.rowCount, s.explicit, s.block = 0, 0, false, nil
 }
 
+// logIn puts the collation of a login in force, 0 for the server's.
+func (s *server) logIn(collation uint16) {
+	s.login = collation
+	if name := wire.CollationName(collation); name != "" {
+		for _, v := range []string{"character_set_client", "character_set_connection", "character_set_results"} {
+			s.vars[v] = wire.CharsetOf(name)
+		}
+		s.vars["collation_connection"] = name
+	}
+}
+
 // receive takes bytes in any cut, and carries out the commands that are complete.
 func (s *server) receive(p []byte) {
 	s.in = append(s.in, p...)
@@ -154,7 +166,8 @@ func (s *server) wakes(interrupted bool) {
 		s.command(p)
 	} else {
 		if id, ok := wire.StatementID(p); ok && s.stmts[id] != nil && wire.Command(p[0]) != wire.ComStmtPrepare {
-			s.stmts[id].long = nil
+			st := s.stmts[id]
+			st.long, st.open, st.cursor = nil, false, nil
 		}
 		s.failed(wire.CodeQueryInterrupted, "Query execution was interrupted")
 	}
@@ -173,6 +186,9 @@ func (s *server) command(p []byte) {
 		s.ok(0, 0, false)
 	case wire.ComResetConnection:
 		s.reset()
+		if s.mariaDB { // MySQL takes those of the server
+			s.logIn(s.login)
+		}
 		s.ok(0, 0, false)
 	case wire.ComSetOption:
 		s.sent = wire.AppendResultEnd(s.sent, 1, s.caps, wire.OK{Status: s.status(), Warnings: s.listed()})

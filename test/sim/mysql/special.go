@@ -167,6 +167,7 @@ func (s *server) changeUser(user, schema string, denied bool, plugin string) {
 		return
 	}
 	s.user, s.schema = user, schema
+	s.logIn(s.login)
 	s.welcome()
 }
 

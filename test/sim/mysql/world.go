@@ -134,6 +134,9 @@ func (w *world) story() string { return strings.Join(w.log, "\n") }
 // users may log in. Their passwords are their names.
 var users = [...]string{"u0", "u1"}
 
+// logins are collations of logins: of latin1, utf8mb3, utf8mb4 and latin2.
+var logins = [...]uint16{8, 33, 45, 46, 9}
+
 const serverCaps = wire.Always | wire.ClientMultiStatements | wire.ClientLocalFiles
 
 func newWorld(seed uint64, verbose bool) *world {
@@ -186,12 +189,16 @@ func (w *world) addClient(i int) {
 	c.direct.commit = func(row string) { c.pending = append(c.pending, row) }
 	c.direct.undo = func(row string) { c.undone = append(c.undone, row) }
 	c.direct.kill = func() *wire.Error { return c.killAnswer }
-	schema := c.direct.schema
+	schema, collation := c.direct.schema, uint16(0)
+	if w.rng.IntN(3) == 0 {
+		collation = logins[w.rng.IntN(len(logins))]
+		c.direct.logIn(collation)
+	}
 	c.waiter.Owner, c.waiter.Loop = c, w.rng.IntN(2)
 	w.clients = append(w.clients, c)
 	w.later(time.Duration(w.rng.IntN(3000))*time.Microsecond, func() {
 		c.session.Init(mysession.Options{
-			Host: c, Shared: w.shared[c.user], ThreadID: uint32(i + 100), User: c.user, Capabilities: caps, Schema: schema, LoginSeq: 2,
+			Host: c, Shared: w.shared[c.user], ThreadID: uint32(i + 100), User: c.user, Capabilities: caps, Schema: schema, Collation: collation, LoginSeq: 2,
 			BorrowTimeout: w.patience, CleanupTimeout: time.Second,
 		})
 		c.started = true
