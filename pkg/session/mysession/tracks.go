@@ -162,6 +162,9 @@ func (t *tracked) transaction(letters []byte) {
 		t.pins |= session.PinLockTables
 		return
 	}
+	if s.srv.foreign {
+		return // MySQL leaves that letter out for who has not asked for the state
+	}
 	s.unpin(session.PinLockTables)
 }
 

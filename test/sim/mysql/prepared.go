@@ -84,11 +84,11 @@ func (s *server) execute(p []byte) {
 		return
 	}
 	params, ok := st.values(&x, p)
+	st.long = nil
 	if !ok {
 		s.plainError(1210, "Incorrect arguments to mysqld_stmt_execute")
 		return
 	}
-	st.long = nil
 	if x.Cursor() && strings.HasPrefix(st.text, "SELECT ") {
 		s.cursor = st
 	}
