@@ -35,6 +35,14 @@ func (s *Session) ClientData(p []byte) int {
 			used += n
 			continue
 		}
+		if s.orphan != nil {
+			n := s.orphanFile(rest)
+			if n == 0 {
+				return used
+			}
+			used += n
+			continue
+		}
 		if s.sendsFile() {
 			n := s.clientFile(rest)
 			if n == 0 {

@@ -79,7 +79,7 @@ func (s *Session) noteEffects(x *exchange, res *myscan.Result) {
 	}
 	x.fresh |= p &^ s.pins
 	s.pin(p)
-	x.file = x.file || effects&myscan.EffectLocalInfile != 0
+	x.mayLoad = x.mayLoad || effects&myscan.EffectLocalInfile != 0
 	if effects&(myscan.EffectSetLastInsertID|myscan.EffectCall|myscan.EffectUnknown|myscan.EffectExecute) != 0 {
 		s.srv.idChanged = true
 	}

@@ -121,11 +121,7 @@ type exchange struct {
 	// renamed is what was rewritten of the text.
 	renamed []renaming
 
-	// fileSeq is the sequence id of the next packet of the client's file, left how
-	// much of its present packet is to come.
-	fileSeq  byte
-	fileLeft int
-	fileMore bool // the packet was as long as can be
+	file upload // stageFile
 
 	// value is what the proxy asked for, if it is a number.
 	value    uint64
@@ -140,7 +136,7 @@ type exchange struct {
 	command  wire.Command
 	stmt     *statement // the client's, of a command about one
 	pr       *prepared  // forPrepare, and commands about a prepared statement
-	file     bool       // the server may ask for a file
+	mayLoad  bool       // the server may ask for a file
 	affected int64      // what ROW_COUNT() is after it, of the newest result
 	found    uint64     // what FOUND_ROWS() is after it, if foundSet
 	foundSet bool

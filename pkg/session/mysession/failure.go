@@ -153,7 +153,7 @@ func (s *Session) awaited() bool {
 // be understood.
 func (s *Session) errorSeq() (seq byte, ok bool) {
 	switch {
-	case s.state == leaving || s.state == closed:
+	case s.state == leaving || s.state == closed || s.orphan != nil:
 		return 0, false
 	case !s.welcomed:
 		return s.loginSeq, true

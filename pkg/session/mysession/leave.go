@@ -91,7 +91,7 @@ func (s *Session) ClientGone() {
 // forget drops what a session keeps for its client only.
 func (s *Session) forget() {
 	s.statements, s.kept = nil, 0
-	s.failure, s.warnings, s.older = nil, nil, nil
+	s.failure, s.warnings, s.older, s.orphan = nil, nil, nil, nil
 }
 
 // leave ends the client's part of the session. The database connection, if there

@@ -84,7 +84,7 @@ func (s *Session) gone(detail string, release, undone bool) {
 		s.detach(release)
 		s.again()
 		return
-	case s.state != active || !s.welcomed || s.changing != nil || s.srv.x.stage == stageFile:
+	case s.state != active || !s.welcomed || s.changing != nil:
 	case s.survives(release, undone):
 		return
 	}
@@ -137,6 +137,11 @@ func (s *Session) survives(release, undone bool) bool {
 	}
 	var err *wire.Error
 	switch {
+	case x.stage == stageFile:
+		// The server has not got all of it, and cannot have ended the statement.
+		err = verdict(x.outcome, true, lost)
+		x.file.verdict = err
+		s.orphan = &x.file
 	case !s.srv.idle() && x.why == forClient:
 		// Behind an error it is not certain that there is a transaction.
 		certain := s.srv.inTransaction() && !s.srv.unsure || transaction && x.outcome == outcomeNothing
@@ -153,6 +158,8 @@ func (s *Session) survives(release, undone bool) bool {
 		// The rest of the command is still to come; the answer comes behind it.
 		s.body.to = toFailure
 		s.failure = err
+	case s.orphan != nil:
+		// The answer comes behind the file.
 	case s.srv.idle() || x.why != forClient:
 		s.failure = err // for the next command, or the one that waits
 	default:

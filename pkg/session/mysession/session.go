@@ -142,6 +142,8 @@ type Session struct {
 	// changing is there while the client becomes another user.
 	changing       *changing
 	loginCollation uint16
+	// orphan is the file that the client is sending while its connection has ended.
+	orphan *upload
 	// killing: the client waits for the end of a KILL of killID.
 	killing bool
 	killID  uint32
@@ -196,7 +198,7 @@ func (s *Session) Pins() session.Pins { return s.pins }
 
 // Idle tells whether the session holds and wants nothing.
 func (s *Session) Idle() bool {
-	return s.state == idle && !s.body.open() && s.failure == nil && s.welcomed
+	return s.state == idle && !s.body.open() && s.failure == nil && s.orphan == nil && s.welcomed
 }
 
 // AwaitsClient tells whether it is the client's turn: nothing is asked of the

@@ -54,7 +54,7 @@ func (c *client) isClosed() {
 	c.done = true
 	switch {
 	case c.left < 0, !c.welcomed, c.doubtful, c.expelled:
-	case c.mayLose && (c.partial() || c.definesNext() || len(c.sent) > 0 && c.sent[0].kind != kindPlain):
+	case c.mayLose && (c.partial() || c.definesNext() || len(c.sent) > 0 && c.sent[0].kind == kindChange):
 		c.w.met[clientLost]++
 	default:
 		c.fail("the proxy closed the connection; read %q", c.read)

@@ -86,7 +86,7 @@ func (f fault) String() string {
 		"clients vanished", "database connections died", "borrow time-outs", "dials refused", "requests to kill a query",
 		"queries interrupted", "clients killed", "clients drained", "database connections that said why they end",
 		"commands told as undone", "commands told as unknown",
-		"replies that miss what was lost with a connection", "connections of clients lost in the middle of a packet, a file or a login",
+		"replies that miss what was lost with a connection", "connections of clients lost in the middle of a packet or a login",
 	}[f]
 }
 
