@@ -90,7 +90,7 @@ func (c *client) batch() []byte {
 		return msg('Q', "insert "+c.row()+"\x00")
 	case 9:
 		if c.own && rng.IntN(4) == 0 {
-			return msg('Q', c.pick("reset all", "discard all")+"\x00")
+			return msg('Q', c.pick("reset all", "discard all", `RESET "work_mem"`, `RESET "timezone"`, `RESET "application_name"`)+"\x00")
 		}
 		return msg('Q', c.sql()+"\x00")
 	case 10:

@@ -303,6 +303,11 @@ func (s *Session) clientQuery(p []byte, total int) (int, bool) {
 	alone := s.srv.tx == 'I' && !s.srv.unsynced // else it may begin with what was executed before
 	e := s.oweQuery()
 	s.queryEffects(e, effects, res.TransactionControl)
+	if res.First == sqlscan.CommandReset && effects&sqlscan.EffectSet != 0 {
+		if name := s.startupReset(text); name != "" {
+			s.srv.resetsOne(e, name)
+		}
+	}
 	if e.control == effectBegins && alone && total <= holdBegin {
 		s.holdBegin(e, p[:total])
 	}

@@ -78,7 +78,8 @@ type entry struct {
 	// told one already. begun: the server has carried out a part of it.
 	failed, told, begun bool
 	// resets: it sets the settings back if it succeeds.
-	resets bool
+	resets    bool
+	resetName string // the one setting that it sets back, "" for all
 	// done: the server has carried all of a Query out. again: it may be sent again,
 	// from Server.begin.
 	done, again bool

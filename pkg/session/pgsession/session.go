@@ -388,6 +388,10 @@ func (s *Session) changed() bool {
 // reapply puts the session's settings back after RESET ALL or DISCARD ALL:
 // what it means by its defaults is what it asked for at start-up.
 func (s *Session) reapply() {
+	if r := &s.srv.reset; !r.all && len(r.names) > 0 {
+		s.replay(replay(nil, s.settings.only(r.names), true))
+		return
+	}
 	s.replay(replay(s.srv.applied, s.settings, true))
 }
 
