@@ -60,10 +60,11 @@ var limits = []struct {
 		{"a", "INSERT INTO numbered2 (x) VALUES ('a')", ""}, // pinned by now
 		{"a", "SELECT lastval()", "2"},
 	}},
-	{"RESET of one start-up parameter gives the database's value", []step{
+	{"RESET of one start-up parameter gives the start-up value, SET TO DEFAULT the database's", []step{
 		{started, "SHOW statement_timeout", "1234ms"},
+		{started, "SET statement_timeout = '5s'", ""},
 		{started, "RESET statement_timeout", ""},
-		{started, "SHOW statement_timeout", "0"},
+		{started, "SHOW statement_timeout", "1234ms"},
 		{started, "SET work_mem TO DEFAULT", ""},
 		{started, "SHOW work_mem", "4MB"},
 	}},

@@ -44,11 +44,15 @@ type Daemon struct {
 // Direct tells whether tests run against the database without a proxy.
 func Direct() bool { return os.Getenv("RDSPROXY_TEST_DIRECT") == "1" }
 
-// Start runs a daemon until the test ends and waits until it is ready.
+// Start runs a daemon until the test ends, and waits until it is ready and has found
+// the writer: short time-outs of a test are not for that.
 func Start(tb testing.TB, o Options) *Daemon {
 	tb.Helper()
 	d := Spawn(tb, o)
 	d.WaitReady(tb)
+	d.Eventually(tb, "the writer is found", readyLimit, func() bool {
+		return strings.Contains(d.Log(), "Database connections lead to the writer.")
+	})
 	return d
 }
 
