@@ -10,10 +10,10 @@ import (
 )
 
 // Prober asks one member what it is. Probe is called from one goroutine at a time,
-// and has to return soon after ctx ends; a login that takes longer may go on until the
-// next call. It keeps its connection open from one call
-// to the next while that works, and tries a new one before it reports that a kept
-// one has broken. Errors should be of type *ProbeError; others count as Unreachable.
+// and has to return soon after ctx ends; a login or a question that takes longer may go
+// on, and answer a later call. It keeps its connection open from one call to the next
+// while that works, and tries a new one before it reports that a kept one has broken.
+// Errors should be of type *ProbeError; others count as Unreachable.
 type Prober interface {
 	Probe(ctx context.Context) (Answer, error)
 	// Close lets the connection go. It is called once, after the last Probe.
@@ -22,6 +22,9 @@ type Prober interface {
 
 // Answer is what a member says of itself.
 type Answer struct {
+	// Asked is when the question was sent, before the present Probe perhaps. Zero
+	// stands for the start of that.
+	Asked time.Time
 	// ReadOnly tells that ordinary sessions cannot write.
 	ReadOnly bool
 	// Replicates tells that the member receives changes from another server: a

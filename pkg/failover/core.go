@@ -22,12 +22,14 @@ type core struct {
 	doubtUntil time.Time
 	resolve    schedule
 
-	writer     string   // Topology.Writer
-	incumbent  string   // the last writer, also while it is down; "" at first
-	identity   identity // of the last writer
+	writer     string    // Topology.Writer
+	incumbent  string    // the last writer, also while it is down; "" at first
+	identity   identity  // of the last writer
+	seen       time.Time // when it was asked last and had that identity
 	generation uint64
 	cause      string
 	changed    time.Time
+	survivors  time.Time // Topology.Survivors
 
 	rivals  rivalry // members that accept writes beside the writer
 	topo    *Topology
@@ -170,7 +172,7 @@ func (c *core) note(n note) { c.notes = append(c.notes, n) }
 
 // publish makes the topology anew if anything in it has changed.
 func (c *core) publish() {
-	t := &Topology{Generation: c.generation, Writer: c.writer, Cause: c.cause, Changed: c.changed, Members: make([]Member, len(c.members))}
+	t := &Topology{Generation: c.generation, Writer: c.writer, Cause: c.cause, Changed: c.changed, Survivors: c.survivors, Members: make([]Member, len(c.members))}
 	for i, m := range c.members {
 		t.Members[i] = m.Member
 	}
@@ -184,9 +186,12 @@ type identity struct {
 	cluster, server string
 	timeline        uint32
 	started         time.Time
+	remote          netip.Addr // does not count for being another
 }
 
-func identityOf(a *Answer) identity { return identity{a.Cluster, a.Server, a.Timeline, a.Started} }
+func identityOf(a *Answer) identity {
+	return identity{a.Cluster, a.Server, a.Timeline, a.Started, a.Remote}
+}
 
 // startSlack is by how much the same start of a server may seem to move.
 const startSlack = 2 * time.Second
@@ -199,12 +204,21 @@ func (a identity) differs(b identity) string {
 		return "another cluster answers there"
 	case a.timeline != 0 && b.timeline != 0 && a.timeline != b.timeline:
 		return fmt.Sprintf("its timeline is %d and was %d", b.timeline, a.timeline)
+	case a.restarted(b):
+		return "it was restarted"
 	case a.server != "" && b.server != "" && a.server != b.server:
 		return "another server answers there, or the same after a restart"
 	case !a.started.IsZero() && !b.started.IsZero() && b.started.Sub(a.started).Abs() > startSlack:
 		return "it was restarted"
 	}
 	return ""
+}
+
+// restarted tells whether b is surely a later run of a, on the same machine.
+func (a identity) restarted(b identity) bool {
+	same := a.cluster != "" && a.cluster == b.cluster || a.server != "" && a.server == b.server
+	return same && a.cluster == b.cluster && a.timeline == b.timeline && a.remote.IsValid() && a.remote == b.remote &&
+		!a.started.IsZero() && b.started.Sub(a.started) > startSlack
 }
 
 // sameServer tells whether two answers surely come from one run of one server.

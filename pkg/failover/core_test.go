@@ -5,6 +5,7 @@ package failover
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 )
@@ -177,6 +178,71 @@ func TestSlowAnswers(t *testing.T) {
 		s.run(s.c.find(one).probe.next.Sub(s.now) + time.Millisecond)
 		m[one].hangs = false
 		s.stays(4 * time.Second)
+	}
+}
+
+// TestOverload: a writer that takes long to answer, because it has too much to do, is
+// given up once at most, and stays the same.
+func TestOverload(t *testing.T) {
+	for _, slow := range []time.Duration{700 * time.Millisecond, 1200 * time.Millisecond, 4 * time.Second} {
+		s := newStage(t, Options{Writer: one}, map[string]*actor{one: {answer: writer(1)}})
+		s.run(3 * time.Second)
+		s.members[one].slow = slow
+		s.suspect(one)
+		n := len(s.history)
+		s.run(20 * time.Second)
+		if lost := len(s.history) - n; lost > 2 || slow < time.Second && lost > 0 {
+			t.Errorf("with answers after %v: %q", slow, s.history)
+		}
+		s.stays(time.Minute)
+		s.members[one].slow = 0
+		s.stays(20 * time.Second)
+		s.members[one].err = errRefused
+		if took := s.until("", 3*time.Second); took > 1200*time.Millisecond {
+			t.Errorf("when it answers soon again, its end is seen after %v", took)
+		}
+	}
+}
+
+// TestSurvivors: of a server that was restarted it is told which connections may lead to
+// its new run; one that may be on another machine has none.
+func TestSurvivors(t *testing.T) {
+	here, elsewhere := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.9")
+	later := func(a *Answer) { a.Server, a.Started = "server 1b", a.Started.Add(time.Minute) }
+	tests := []struct {
+		name   string
+		change func(*Answer)
+		spared bool
+	}{
+		{"PostgreSQL was restarted", later, true},
+		{"MySQL was restarted", func(a *Answer) { a.Cluster, a.Started = "", a.Started.Add(time.Minute) }, true},
+		{"it has moved with its disk", func(a *Answer) { later(a); a.Remote = elsewhere }, false},
+		{"it was promoted", func(a *Answer) { later(a); a.Timeline++ }, false},
+		{"another cluster", func(a *Answer) { later(a); a.Cluster = "other" }, false},
+		{"an older run", func(a *Answer) { a.Server, a.Started = "server 0", a.Started.Add(-time.Minute) }, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			before := writer(1)
+			before.Remote = here
+			if tt.name == "MySQL was restarted" {
+				before.Cluster = ""
+			}
+			s := newStage(t, Options{Writer: one}, map[string]*actor{one: {answer: before}})
+			s.run(3500 * time.Millisecond)
+			seen := s.c.find(one).probe.started
+			if !s.topo.Survivors.IsZero() {
+				t.Errorf("of the first run there are survivors since %v", s.topo.Survivors)
+			}
+			tt.change(&s.members[one].answer)
+			s.run(3 * time.Second)
+			if want := seen; !tt.spared && !s.topo.Survivors.IsZero() || tt.spared && !s.topo.Survivors.Equal(want) {
+				t.Errorf("%+v, want survivors since %v: %v", s.topo, want, tt.spared)
+			}
+			if s.topo.Generation != 2 {
+				t.Errorf("generation %d", s.topo.Generation)
+			}
+		})
 	}
 }
 

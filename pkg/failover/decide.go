@@ -188,6 +188,9 @@ func (c *core) install(now time.Time, m *member, why string) {
 	m.deposed = false
 	if another != "" {
 		c.generation++
+		if c.survivors = (time.Time{}); c.generation > 1 && m.Address == c.incumbent && c.identity.restarted(id) {
+			c.survivors = c.seen
+		}
 		c.history = history{}
 		c.cause, c.changed = another, now
 		c.note(note{text: "the writer: " + another, address: m.Address})
@@ -198,6 +201,9 @@ func (c *core) install(now time.Time, m *member, why string) {
 		c.doubt(now)
 	}
 	c.writer, c.incumbent, c.identity = m.Address, m.Address, c.identity.with(id)
+	if m.failures == 0 {
+		c.seen = m.answer.Asked
+	}
 }
 
 // with takes over what is known of b, and keeps what is not.
@@ -216,6 +222,9 @@ func (a identity) with(b identity) identity {
 	}
 	if b.timeline == 0 {
 		b.timeline = a.timeline
+	}
+	if !b.remote.IsValid() {
+		b.remote = a.remote
 	}
 	return b
 }

@@ -77,7 +77,7 @@ func (c *core) asOf(m *member) time.Time {
 	if m.Lag == UnknownLag || m.answer.Position != 0 {
 		return time.Time{}
 	}
-	return m.probe.started.Add(-m.Lag - lagGrain)
+	return m.answer.Asked.Add(-m.Lag - lagGrain)
 }
 
 // lag is the larger of what the reader says and what comparing positions shows: a

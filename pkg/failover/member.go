@@ -36,7 +36,8 @@ type member struct {
 	// read-only since. What it says of itself may be old.
 	deposed bool
 
-	failures  int // since the last answer
+	slow      time.Duration // how long answers take; it falls slowly
+	failures  int           // since the last answer
 	kind      Kind
 	failedAt  time.Time     // the first of failures
 	told      uint8         // the kinds that were logged since the last answer
@@ -91,6 +92,10 @@ func (m *member) down() bool { return m.failures >= 2 && !m.kind.alive() }
 
 // heard takes an answer.
 func (c *core) heard(now time.Time, m *member, a Answer) {
+	if a.Asked.IsZero() {
+		a.Asked = m.probe.started
+	}
+	m.slow = max(now.Sub(earlier(a.Asked, m.probe.started)), m.slow-m.slow/8)
 	first, was := !m.has, m.answer
 	if m.failures > 0 {
 		c.note(note{text: "a member answers again", address: m.Address, count: m.failures})
@@ -106,11 +111,11 @@ func (c *core) heard(now time.Time, m *member, a Answer) {
 	m.has, m.tried, m.answer = true, true, a
 	c.listedBy(now, m, a.Peers)
 	if m.Address == c.writer && !a.ReadOnly {
-		c.history.add(m.probe.started, a.Cluster, a.Position)
+		c.history.add(a.Asked, a.Cluster, a.Position)
 	}
 	m.Lag = c.lag(now, m)
 	if m.AsOf = c.asOf(m); !a.ReadOnly {
-		m.AsOf = m.probe.started
+		m.AsOf = a.Asked
 	}
 }
 

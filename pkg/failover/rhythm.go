@@ -16,7 +16,7 @@ func (c *core) doubt(now time.Time) {
 			continue
 		}
 		m.probe.next = earlier(m.probe.next, now)
-		if left := c.s.timing.DoubtTimeout; m.probe.running && m.probe.deadline.Sub(now) > left {
+		if left := m.patience(c.s.timing.DoubtTimeout); m.probe.running && m.probe.deadline.Sub(now) > left {
 			m.probe.deadline = now.Add(left)
 			c.actions = append(c.actions, action{kind: actHurry, address: m.Address, round: m.probe.round, timeout: left})
 		}
@@ -37,6 +37,15 @@ func (c *core) interval(now time.Time, m *member) time.Duration {
 	return c.s.timing.Calm
 }
 
+// maxPatience bounds the time of a probe of a slow server.
+const maxPatience = 5 * time.Second
+
+// patience is the time that a probe has: at least that, and more where answers have
+// been taking long lately. A server that has too much to do is not down.
+func (m *member) patience(least time.Duration) time.Duration {
+	return max(least, min(2*m.slow, maxPatience))
+}
+
 // start starts the probes and look-ups that are due.
 func (c *core) start(now time.Time) {
 	timeout := c.s.timing.CalmTimeout
@@ -44,7 +53,7 @@ func (c *core) start(now time.Time) {
 		timeout = c.s.timing.DoubtTimeout
 	}
 	for _, m := range c.members {
-		p := &m.probe
+		p, timeout := &m.probe, m.patience(timeout)
 		if !p.running {
 			// What was due later in calm is due sooner in doubt.
 			p.next = earlier(p.next, p.started.Add(c.interval(now, m)))

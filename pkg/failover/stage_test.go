@@ -35,8 +35,10 @@ type actor struct {
 	answer Answer
 	err    error
 	delay  time.Duration
-	hangs  bool // no answer before the probe's time is up
-	stuck  bool // not even then
+	slow   time.Duration // an answer takes that long, over several probes if need be
+	asked  time.Time     // for the answer that is on its way
+	hangs  bool          // no answer before the probe's time is up
+	stuck  bool          // not even then
 }
 
 type pending struct {
@@ -110,6 +112,17 @@ func (s *stage) perform(a action) {
 		}
 		ev := &answered{address: a.address, round: a.round, answer: m.answer, err: m.err}
 		at := s.now.Add(m.delay)
+		if m.slow > 0 {
+			if m.asked.IsZero() {
+				m.asked = s.now
+			}
+			at, ev.answer.Asked = later(s.now, m.asked.Add(m.slow)), m.asked
+			if at.Sub(s.now) > a.timeout {
+				ev.err, at = &ProbeError{Unreachable, errOverdue}, s.now.Add(a.timeout)
+			} else {
+				m.asked = time.Time{}
+			}
+		}
 		switch {
 		case m.stuck:
 			return

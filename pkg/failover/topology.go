@@ -91,6 +91,10 @@ type Topology struct {
 	// Cause tells why Writer or Generation changed last, and Changed when.
 	Cause   string
 	Changed time.Time
+	// Survivors is set if the latest generation is the same server after a restart:
+	// connections to it that were opened at that time or later lead to the new run, or
+	// have ended with the old one. Zero: no connection of before Changed is of use.
+	Survivors time.Time
 	// Members are in the order in which they were configured or found.
 	Members []Member
 }
@@ -127,7 +131,8 @@ func (t *Topology) Readers() iter.Seq[Member] {
 
 // equal compares all but the lags, and times like them, which change with each probe.
 func (t *Topology) equal(o *Topology) bool {
-	if t.Generation != o.Generation || t.Writer != o.Writer || t.Cause != o.Cause || len(t.Members) != len(o.Members) {
+	if t.Generation != o.Generation || t.Writer != o.Writer || t.Cause != o.Cause ||
+		!t.Survivors.Equal(o.Survivors) || len(t.Members) != len(o.Members) {
 		return false
 	}
 	for i, m := range t.Members {

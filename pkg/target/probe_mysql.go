@@ -24,8 +24,12 @@ type MySQLProber struct {
 	login  Credentials[MySQLRequest]
 	aurora bool
 
-	logging   patientLogin[*mysqlSession]
-	s         *mysqlSession
+	inquiries inquiries[*mysqlProbe]
+}
+
+// mysqlProbe is the connection.
+type mysqlProbe struct {
+	*mysqlSession
 	listless  bool   // there is no table of members
 	forbidden bool   // the user may not know of replication
 	showing   string // the statement that shows replication
@@ -36,8 +40,16 @@ type MySQLProber struct {
 // for.
 func NewMySQLProber(o MySQLOptions, login Credentials[MySQLRequest], aurora bool) *MySQLProber {
 	p := &MySQLProber{login: login, aurora: aurora}
-	p.logging.open, p.logging.shut = p.open, (*mysqlSession).leave
-	o.Setup, o.InitQuery, o.Wrap, o.Variables = "", "", p.logging.wrap, nil
+	q := &p.inquiries
+	q.open, q.ask, q.shut = p.open, p.ask, func(s *mysqlProbe) { _ = s.wrapped.Close() }
+	q.broken = func(err error) bool {
+		e, said := MySQLServerError(err)
+		return !said || closing(e.Code)
+	}
+	q.overdue = func(ctx context.Context) error {
+		return &failover.ProbeError{Kind: failover.Unreachable, Err: p.d.fail(ctx, StageFacts, ctx.Err())}
+	}
+	o.Setup, o.InitQuery, o.Wrap, o.Variables = "", "", q.wrap, nil
 	o.Attributes = []mywire.Attribute{{Name: "_client_name", Value: "rdsproxy"}, {Name: "program_name", Value: probeName}}
 	p.d = NewMySQLDialer(o)
 	return p
@@ -67,86 +79,50 @@ const (
 
 // Probe implements failover.Prober.
 func (p *MySQLProber) Probe(ctx context.Context) (failover.Answer, error) {
-	kept := p.s != nil
-	a, err := p.ask(ctx)
-	if err != nil && kept && p.s == nil && ctx.Err() == nil {
-		a, err = p.ask(ctx) // only the connection was gone, perhaps
-	}
-	return a, err
+	return p.inquiries.probe(ctx)
 }
 
 // Close implements failover.Prober.
-func (p *MySQLProber) Close() {
-	p.logging.abandon()
-	if p.s != nil {
-		p.s.leave()
-		p.s = nil
-	}
-}
-
-func (p *MySQLProber) drop() {
-	_ = p.s.wrapped.Close()
-	p.s = nil
-}
-
-func (p *MySQLProber) ask(ctx context.Context) (a failover.Answer, err error) {
-	if p.s == nil {
-		if err := p.connect(ctx); err != nil {
-			return a, err
-		}
-	}
-	p.s.left = maxLoginBytes
-	a, err = p.answer(ctx)
-	if err != nil {
-		e, said := MySQLServerError(err)
-		if !said || closing(e.Code) {
-			p.drop()
-		}
-		return a, &failover.ProbeError{Kind: mysqlQuestionKind(err), Err: p.d.fail(ctx, StageFacts, err)}
-	}
-	return a, nil
-}
-
-func (p *MySQLProber) connect(ctx context.Context) error {
-	s, err := p.logging.await(ctx)
-	if err != nil {
-		if e, ok := errors.AsType[*failover.ProbeError](err); ok {
-			return e
-		}
-		return &failover.ProbeError{Kind: failover.Unreachable, Err: p.d.fail(ctx, StageLogin, err)}
-	}
-	p.s, p.listless, p.forbidden = s, false, false
-	p.showing = showReplica
-	if s.greeting.MariaDB() {
-		p.showing = showSlaves
-	}
-	return nil
-}
+func (p *MySQLProber) Close() { p.inquiries.close(func(s *mysqlProbe) { s.leave() }) }
 
 // open logs in.
-func (p *MySQLProber) open(ctx context.Context) (*mysqlSession, error) {
+func (p *MySQLProber) open(ctx context.Context) (*mysqlProbe, error) {
 	r, err := p.login(ctx)
 	if err != nil {
 		return nil, &failover.ProbeError{Kind: failover.Refused, Err: err}
 	}
 	r.Capabilities, r.Schema = 0, ""
-	p.logging.calling.Store(true)
 	ctx, cancel := p.d.endpoint.limit(ctx)
 	defer cancel()
 	s, err := p.d.login(ctx, r)
 	if err != nil {
 		return nil, &failover.ProbeError{Kind: mysqlLoginKind(err), Err: err}
 	}
-	return s, nil
+	c := &mysqlProbe{mysqlSession: s, showing: showReplica}
+	if s.greeting.MariaDB() {
+		c.showing = showSlaves
+	}
+	return c, nil
 }
 
-func (p *MySQLProber) answer(ctx context.Context) (a failover.Answer, err error) {
-	defer bound(ctx, p.s.wrapped)(&err)
-	values, err := p.s.variables("GLOBAL", roleVariables)
+// ask asks once.
+func (p *MySQLProber) ask(ctx context.Context, s *mysqlProbe) (failover.Answer, error) {
+	s.left = maxLoginBytes
+	a, err := s.answer(ctx, p.aurora)
+	if err != nil {
+		err = &failover.ProbeError{Kind: mysqlQuestionKind(err), Err: p.d.fail(ctx, StageFacts, err)}
+	}
+	return a, err
+}
+
+// answer asks for the role, and for the members of an Aurora cluster.
+func (s *mysqlProbe) answer(ctx context.Context, aurora bool) (a failover.Answer, err error) {
+	defer bound(ctx, s.wrapped)(&err)
+	values, err := s.variables("GLOBAL", roleVariables)
 	if err != nil {
 		return a, err
 	}
-	uptime, err := p.uptime()
+	uptime, err := s.uptime()
 	if err != nil {
 		return a, err
 	}
@@ -154,16 +130,19 @@ func (p *MySQLProber) answer(ctx context.Context) (a failover.Answer, err error)
 		return a, err
 	}
 	a.Started = time.Now().Add(-uptime)
-	a.Remote = remoteAddr(p.s.wrapped)
-	if err := p.replication(&a); err != nil {
+	a.Remote = remoteAddr(s.wrapped)
+	if err := s.replication(&a); err != nil {
 		return a, err
 	}
-	return a, p.peers(&a)
+	if aurora {
+		err = s.peers(&a)
+	}
+	return a, err
 }
 
-func (p *MySQLProber) uptime() (time.Duration, error) {
+func (s *mysqlProbe) uptime() (time.Duration, error) {
 	text := ""
-	status, err := p.s.query(p.s.caps, "SHOW GLOBAL STATUS LIKE 'Uptime'", func(payload []byte) error {
+	status, err := s.query(s.caps, "SHOW GLOBAL STATUS LIKE 'Uptime'", func(payload []byte) error {
 		row := mywire.ReadTextRow(payload)
 		_, okName := row.Next()
 		value, okValue := row.Next()
@@ -176,7 +155,7 @@ func (p *MySQLProber) uptime() (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	p.s.status = status
+	s.status = status
 	seconds, err := strconv.ParseUint(text, 10, 32)
 	if err != nil {
 		return 0, errStrangeRole
@@ -208,17 +187,17 @@ func parseMySQLRole(values map[string]string) (a failover.Answer, err error) {
 }
 
 // replication asks what the server replicates, if the user may know.
-func (p *MySQLProber) replication(a *failover.Answer) error {
-	if p.forbidden {
+func (s *mysqlProbe) replication(a *failover.Answer) error {
+	if s.forbidden {
 		return nil
 	}
-	rows, err := p.table(p.showing)
+	rows, err := s.table(s.showing)
 	if e, ok := MySQLServerError(err); ok && !closing(e.Code) {
-		if e.Code == mywire.CodeParse && p.showing == showReplica {
-			p.showing = showSlave
-			return p.replication(a)
+		if e.Code == mywire.CodeParse && s.showing == showReplica {
+			s.showing = showSlave
+			return s.replication(a)
 		}
-		p.forbidden = true
+		s.forbidden = true
 		return nil
 	}
 	if err != nil {
@@ -269,12 +248,12 @@ func cut(s string, n int) string {
 }
 
 // peers asks for the members of an Aurora cluster.
-func (p *MySQLProber) peers(a *failover.Answer) error {
-	if !p.aurora || p.listless {
+func (s *mysqlProbe) peers(a *failover.Answer) error {
+	if s.listless {
 		return nil
 	}
 	var rows [][]string
-	_, err := p.s.query(p.s.caps, mysqlAuroraQuery, func(payload []byte) error {
+	_, err := s.query(s.caps, mysqlAuroraQuery, func(payload []byte) error {
 		if len(rows) >= maxAnswerSteps {
 			return errLongAnswer
 		}
@@ -287,7 +266,7 @@ func (p *MySQLProber) peers(a *failover.Answer) error {
 		return nil
 	})
 	if e, ok := MySQLServerError(err); ok && !closing(e.Code) {
-		p.listless = true
+		s.listless = true
 		return nil
 	}
 	a.Peers = parsePeers(rows)
@@ -299,11 +278,11 @@ const maxColumns = 256
 
 // table runs one statement and returns its rows by the names of their columns, in
 // lower case.
-func (p *MySQLProber) table(sql string) (rows []map[string]string, err error) {
-	if err := p.s.command(mywire.AppendQuery(nil, p.s.caps, sql)); err != nil {
+func (s *mysqlProbe) table(sql string) (rows []map[string]string, err error) {
+	if err := s.command(mywire.AppendQuery(nil, s.caps, sql)); err != nil {
 		return nil, err
 	}
-	payload, err := p.s.read()
+	payload, err := s.read()
 	if err != nil {
 		return nil, err
 	}
@@ -313,23 +292,23 @@ func (p *MySQLProber) table(sql string) (rows []map[string]string, err error) {
 	if mywire.ReplyOf(payload) != mywire.ReplyColumns {
 		return nil, errMalformed
 	}
-	n, metadata, ok := mywire.ParseColumnCount(payload, p.s.caps)
+	n, metadata, ok := mywire.ParseColumnCount(payload, s.caps)
 	if !ok || !metadata || n > maxColumns {
 		return nil, errMalformed
 	}
 	names := make([]string, n)
 	for i := range names {
-		payload, err := p.s.read()
+		payload, err := s.read()
 		if err != nil {
 			return nil, err
 		}
-		c, ok := mywire.ParseColumn(payload, p.s.caps)
+		c, ok := mywire.ParseColumn(payload, s.caps)
 		if !ok {
 			return nil, errMalformed
 		}
 		names[i] = strings.ToLower(string(c.Name))
 	}
-	end, err := p.s.rows(p.s.caps, func(payload []byte) error {
+	end, err := s.rows(s.caps, func(payload []byte) error {
 		if len(rows) >= maxAnswerSteps {
 			return errLongAnswer
 		}
@@ -344,7 +323,7 @@ func (p *MySQLProber) table(sql string) (rows []map[string]string, err error) {
 		rows = append(rows, values)
 		return nil
 	})
-	p.s.status = end.Status
+	s.status = end.Status
 	return rows, err
 }
 

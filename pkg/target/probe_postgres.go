@@ -31,18 +31,23 @@ type PostgresProber struct {
 	// aurora asks for the members of the cluster too.
 	aurora bool
 
-	logging  patientLogin[*Established]
-	conn     *probeConn
-	cautious bool // the server does not know the functions of roleQuery
-	listless bool // it knows no table of members
+	inquiries inquiries[*probeConn]
 }
 
 // NewPostgresProber makes a prober for the server that o describes. Its init query
 // is not run. With aurora set the members of an Aurora cluster are asked for.
 func NewPostgresProber(o Options, login Credentials[Request], aurora bool) *PostgresProber {
 	p := &PostgresProber{login: login, aurora: aurora}
-	p.logging.open, p.logging.shut = p.open, func(e *Established) { _ = e.Conn.Close() }
-	o.InitQuery, o.Wrap = "", p.logging.wrap
+	q := &p.inquiries
+	q.open, q.ask, q.shut = p.open, p.ask, func(c *probeConn) { _ = c.Conn.Close() }
+	q.broken = func(err error) bool {
+		_, answered := ServerError(err)
+		return !answered || fatal(err)
+	}
+	q.overdue = func(ctx context.Context) error {
+		return &failover.ProbeError{Kind: failover.Unreachable, Err: p.d.fail(ctx, StageFacts, ctx.Err())}
+	}
+	o.InitQuery, o.Wrap = "", q.wrap
 	p.d = NewDialer(o)
 	return p
 }
@@ -85,46 +90,15 @@ const probeName = "rdsproxy probe"
 
 // Probe implements failover.Prober.
 func (p *PostgresProber) Probe(ctx context.Context) (failover.Answer, error) {
-	kept := p.conn != nil
-	a, err := p.ask(ctx)
-	if err != nil && kept && p.conn == nil && ctx.Err() == nil {
-		a, err = p.ask(ctx) // only the connection was gone, perhaps
-	}
-	return a, err
+	return p.inquiries.probe(ctx)
 }
 
 // Close implements failover.Prober.
 func (p *PostgresProber) Close() {
-	p.logging.abandon()
-	if p.conn != nil {
-		_ = p.conn.Wrapped.SetWriteDeadline(time.Now().Add(time.Second)) // if it fails the server will find out
-		_, _ = p.conn.Conn.Write(wire.AppendTerminate(nil))
-	}
-	p.drop()
-}
-
-func (p *PostgresProber) drop() {
-	if p.conn != nil {
-		_ = p.conn.Conn.Close()
-		p.conn = nil
-	}
-}
-
-// ask asks once. If the connection is of no use afterwards it is dropped.
-func (p *PostgresProber) ask(ctx context.Context) (a failover.Answer, err error) {
-	if p.conn == nil {
-		if err := p.connect(ctx); err != nil {
-			return a, err
-		}
-	}
-	a, err = p.answer(ctx)
-	if err != nil {
-		if _, answered := ServerError(err); !answered || fatal(err) {
-			p.drop()
-		}
-		return a, &failover.ProbeError{Kind: questionKind(err), Err: p.d.fail(ctx, StageFacts, err)}
-	}
-	return a, nil
+	p.inquiries.close(func(c *probeConn) {
+		_ = c.Wrapped.SetWriteDeadline(time.Now().Add(time.Second)) // if it fails the server will find out
+		_, _ = c.Conn.Write(wire.AppendTerminate(nil))
+	})
 }
 
 // fatal tells whether the server closes the connection after this error.
@@ -133,43 +107,39 @@ func fatal(err error) bool {
 	return ok && (e.Severity == "FATAL" || e.Severity == "PANIC")
 }
 
-func (p *PostgresProber) connect(ctx context.Context) error {
-	e, err := p.logging.await(ctx)
-	if err != nil {
-		if e, ok := errors.AsType[*failover.ProbeError](err); ok {
-			return e
-		}
-		return &failover.ProbeError{Kind: failover.Unreachable, Err: p.d.fail(ctx, StageLogin, err)}
-	}
-	p.conn = newProbeConn(e)
-	p.cautious, p.listless = false, false // another server, perhaps
-	return nil
-}
-
 // open logs in.
-func (p *PostgresProber) open(ctx context.Context) (*Established, error) {
+func (p *PostgresProber) open(ctx context.Context) (*probeConn, error) {
 	r, err := p.login(ctx)
 	if err != nil {
 		return nil, &failover.ProbeError{Kind: failover.Refused, Err: err}
 	}
 	r.Replication, r.Params = "", []wire.Setting{{Name: "application_name", Value: probeName}}
-	p.logging.calling.Store(true)
 	e, err := p.d.Dial(ctx, r)
 	if err != nil {
 		return nil, &failover.ProbeError{Kind: loginKind(err), Err: err}
 	}
-	return e, nil
+	return newProbeConn(e), nil
 }
 
-func (p *PostgresProber) answer(ctx context.Context) (a failover.Answer, err error) {
+// ask asks once.
+func (p *PostgresProber) ask(ctx context.Context, c *probeConn) (failover.Answer, error) {
+	a, err := c.answer(ctx, p.aurora)
+	if err != nil {
+		err = &failover.ProbeError{Kind: questionKind(err), Err: p.d.fail(ctx, StageFacts, err)}
+	}
+	return a, err
+}
+
+// answer asks for the role, and for the members of an Aurora cluster.
+func (c *probeConn) answer(ctx context.Context, aurora bool) (a failover.Answer, err error) {
 	query := roleQuery
-	if p.cautious {
+	if c.cautious {
 		query = plainRoleQuery
 	}
-	rows, err := p.conn.query(ctx, query)
-	if e, ok := ServerError(err); ok && !p.cautious && unsupported(e) {
-		p.cautious = true
-		rows, err = p.conn.query(ctx, plainRoleQuery)
+	rows, err := c.query(ctx, query)
+	if e, ok := ServerError(err); ok && !c.cautious && unsupported(e) {
+		c.cautious = true
+		rows, err = c.query(ctx, plainRoleQuery)
 	}
 	if err != nil {
 		return a, err
@@ -177,11 +147,11 @@ func (p *PostgresProber) answer(ctx context.Context) (a failover.Answer, err err
 	if a, err = parseRole(rows); err != nil {
 		return a, err
 	}
-	a.Remote = remoteAddr(p.conn.Conn)
-	if p.aurora && !p.listless {
-		rows, err := p.conn.query(ctx, auroraQuery)
+	a.Remote = remoteAddr(c.Conn)
+	if aurora && !c.listless {
+		rows, err := c.query(ctx, auroraQuery)
 		if e, ok := ServerError(err); ok && !fatal(err) {
-			p.listless = unsupported(e)
+			c.listless = unsupported(e)
 			return a, nil
 		}
 		if err != nil {
@@ -298,7 +268,9 @@ func questionKind(err error) failover.Kind {
 // probeConn runs simple queries on a connection.
 type probeConn struct {
 	*Established
-	f *pgproto3.Frontend
+	f        *pgproto3.Frontend
+	cautious bool // the server does not know the functions of roleQuery
+	listless bool // it knows no table of members
 }
 
 // Limits of one answer.
@@ -312,7 +284,7 @@ var errLongAnswer = errors.New("the server does not come to the end of its answe
 func newProbeConn(e *Established) *probeConn {
 	f := pgproto3.NewFrontend(e.Conn, e.Conn)
 	f.SetMaxBodyLen(maxAnswerMessage)
-	return &probeConn{e, f}
+	return &probeConn{Established: e, f: f}
 }
 
 // query returns the rows as text, with "" for null. After an error that is none of

@@ -5,14 +5,9 @@ package target_test
 import (
 	"context"
 	"errors"
-	"net"
-	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/rdsproxy/rdsproxy/pkg/failover"
 	"github.com/rdsproxy/rdsproxy/pkg/target"
@@ -208,73 +203,4 @@ func (s *mysite) testProbeFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustProbe(t, p)
-}
-
-// TestProbeFarAway: a login that takes longer than a probe goes on, and serves a later
-// one; it is not broken off and begun again.
-func TestProbeFarAway(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	slow, accepted := make(chan struct{}), make(chan struct{}, 10)
-	var serving sync.WaitGroup
-	defer serving.Wait()
-	serving.Go(func() {
-		for {
-			nc, err := l.Accept()
-			if err != nil {
-				return
-			}
-			accepted <- struct{}{}
-			serving.Go(func() {
-				defer nc.Close()
-				pg := pgproto3.NewBackend(nc, nc)
-				if _, err := pg.ReceiveStartupMessage(); err != nil {
-					return
-				}
-				<-slow
-				pg.Send(&pgproto3.AuthenticationOk{})
-				pg.Send(&pgproto3.ReadyForQuery{TxStatus: 'I'})
-				_ = pg.Flush()
-				for {
-					if m, err := pg.Receive(); err != nil {
-						return
-					} else if _, ok := m.(*pgproto3.Query); !ok {
-						return
-					}
-					pg.Send(&pgproto3.RowDescription{})
-					var values [][]byte
-					for _, v := range []string{"f", "f", "1", "5", "1", "0", ""} {
-						values = append(values, []byte(v))
-					}
-					pg.Send(&pgproto3.DataRow{Values: values})
-					pg.Send(&pgproto3.ReadyForQuery{TxStatus: 'I'})
-					_ = pg.Flush()
-				}
-			})
-		}
-	})
-	host, port, _ := net.SplitHostPort(l.Addr().String())
-	n, _ := strconv.Atoi(port)
-	o := target.Options{Host: host, Port: n, TLSMode: target.TLSDisable, ConnectTimeout: patience}
-	p := target.NewPostgresProber(o, func(context.Context) (target.Request, error) { return as("far"), nil }, false)
-	for range 3 {
-		_, err := probe(t, p, 20*time.Millisecond)
-		wantKind(t, "slow", err, failover.Unreachable)
-	}
-	close(slow)
-	if a := mustProbe(t, p); a.Cluster != "1" {
-		t.Errorf("%+v", a)
-	}
-	p.Close()
-	if len(accepted) != 1 {
-		t.Errorf("%d connections", len(accepted))
-	}
-	_ = l.Close()
-	other := target.NewPostgresProber(o, func(context.Context) (target.Request, error) { return as("far"), nil }, false)
-	_, err = probe(t, other, patience)
-	wantKind(t, "closed", err, failover.Unreachable)
-	other.Close()
 }
