@@ -173,13 +173,17 @@ func (f *follower) changed(_, now *failover.Topology) {
 func (f *follower) switchTo(m failover.Member, now *failover.Topology) {
 	first := f.generation == 0
 	stays := first && !f.lost && m.Address == f.at.Address
+	var survivors time.Time
+	if now.Generation == f.generation+1 && m.Address == f.at.Address {
+		survivors = now.Survivors
+	}
 	f.generation, f.at = now.Generation, m
 	if stays {
 		f.group.Update(f.options(m), false)
 		f.updateReaders(false)
 		return
 	}
-	f.group.SwitchWriter(f.options(m))
+	f.group.SwitchWriter(f.options(m), survivors)
 	without := f.found()
 	if first && f.figures.started {
 		first = false // another writer since the reload

@@ -123,7 +123,7 @@ func (f *follower) followReader(m failover.Member, serve, writer bool) {
 		fallthrough
 	case serve && (!r.serving || r.writer != writer):
 		// What a client has begun at a reader is not gone on with at a writer.
-		r.group.SwitchWriter(f.options(m))
+		r.group.SwitchWriter(f.options(m), time.Time{})
 		r.serving, r.writer = true, writer
 	case !serve && r.serving:
 		why := fmt.Errorf("%s is no reader now: it is %s, %s", m.Address, m.Role, m.Health.State)

@@ -22,6 +22,7 @@ type dbConn struct {
 	// opts are those that it was opened with: they lead to its server.
 	opts     *TargetOptions
 	era      *era
+	born     birth
 	worker   *worker // where the socket lives
 	conn     *netloop.Conn
 	server   server

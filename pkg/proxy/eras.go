@@ -7,15 +7,18 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
-// era is the time in which a target group has one writer. Connections and dials of
-// an earlier one are of no use any more.
+// era is the time in which a target group has one writer.
 type era struct {
-	over atomic.Bool
 	// silent: the writer does not answer, so nobody says goodbye to it.
 	silent atomic.Bool
 }
+
+// birth is when a connection began to be opened: the time since the target group came
+// to be.
+type birth int64
 
 // shutter says who lets no connection be opened.
 type shutter uint8
@@ -31,6 +34,10 @@ var errOutdated = errors.New("the connections of the target were replaced meanwh
 // eras has the present era of a target group, and whether connections may be opened
 // in it.
 type eras struct {
+	began time.Time // birth 0
+	// outdated: connections of that time and earlier lead to a writer of the past.
+	outdated atomic.Int64
+
 	mu     sync.Mutex
 	parent context.Context // of dials
 	now    *era
@@ -42,19 +49,27 @@ type eras struct {
 }
 
 func newEras(parent context.Context) *eras {
-	e := &eras{parent: parent, now: new(era)}
+	e := &eras{began: time.Now(), parent: parent, now: new(era)}
 	e.dials, e.end = context.WithCancel(parent)
 	return e
 }
 
-// next begins a new era, and cuts off the dials of the one before.
-func (e *eras) next() {
+// next begins a new era, and cuts off the dials of the one before. Connections that were
+// opened since survivors stay of use; zero: none does.
+func (e *eras) next(survivors time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.now.over.Store(true)
+	until := e.age()
+	if !survivors.IsZero() {
+		until = birth(survivors.Sub(e.began)) - 1
+	}
+	e.outdated.Store(max(e.outdated.Load(), int64(until)))
 	e.now = new(era)
 	e.cutOff()
 }
+
+// age is the birth of what is opened at present.
+func (e *eras) age() birth { return birth(time.Since(e.began)) }
 
 // cutOff ends the dials that are under way, with the lock held.
 func (e *eras) cutOff() {
@@ -122,20 +137,21 @@ func (e *eras) reason() error {
 	return e.why
 }
 
-// await waits for the gate to be open, and gives the era of that moment and the context
-// for a dial.
-func (e *eras) await() (*era, context.Context, error) {
+// await waits for the gate to be open, and gives the era of that moment, the birth of a
+// connection that is opened in it, and the context for its dial.
+func (e *eras) await() (*era, birth, context.Context, error) {
 	for {
 		e.mu.Lock()
 		now, dials, opened := e.now, e.dials, e.opened
+		born := max(e.age(), birth(e.outdated.Load()+1)) // a clock may stand still for a moment
 		e.mu.Unlock()
 		if opened == nil {
-			return now, dials, nil
+			return now, born, dials, nil
 		}
 		select {
 		case <-opened:
 		case <-e.parent.Done():
-			return nil, nil, e.parent.Err()
+			return nil, 0, nil, e.parent.Err()
 		}
 	}
 }

@@ -34,7 +34,7 @@ func withReaders(s *scene, n, max int) *replicas {
 		o := s.target
 		o.Dialer = dialerTo(db)
 		g := s.proxy.AddReader(o, r.readers.Lobby(), why)
-		g.SwitchWriter(o)
+		g.SwitchWriter(o, time.Time{})
 		r.dbs, r.groups = append(r.dbs, db), append(r.groups, g)
 	}
 	o := s.point

@@ -2,19 +2,22 @@
 
 package proxy
 
+import "time"
+
 // SwitchWriter gives the target group options with a dialer for another writer, or
 // for the same that has come back as another server. Connections to the old one are
 // closed at once, with whatever runs on them; waiting clients get new ones, unless
-// the group is paused.
-func (t *TargetGroup) SwitchWriter(o TargetOptions) {
+// the group is paused. Those that were opened since survivors, to a server that has
+// been restarted, are only replaced as they become free; zero: none is spared.
+func (t *TargetGroup) SwitchWriter(o TargetOptions, survivors time.Time) {
 	t.opts.Store(&o)
-	t.sever()
+	t.sever(survivors)
 	t.eras.open(byWatcher)
 }
 
-// sever gives up all connections that there are, also those that are borrowed.
-func (t *TargetGroup) sever() {
-	t.eras.next()
+// sever gives up all connections of before survivors, also those that are borrowed.
+func (t *TargetGroup) sever(survivors time.Time) {
+	t.eras.next(survivors)
 	t.turns.startOver()
 	t.setLimits()
 	t.retire()
@@ -46,7 +49,7 @@ func (t *TargetGroup) RegainWriter() {
 
 // GiveUpWriter breaks off what still runs on connections to a writer that was lost:
 // clients get an error rather than wait for a server that is not there.
-func (t *TargetGroup) GiveUpWriter() { t.sever() }
+func (t *TargetGroup) GiveUpWriter() { t.sever(time.Time{}) }
 
 // NoWriter tells why there is no writer; nil while there is one.
 func (t *TargetGroup) NoWriter() error { return t.eras.reason() }
@@ -67,7 +70,7 @@ func (t *TargetGroup) Resume() { t.eras.open(byOperator) }
 func (t *TargetGroup) Paused() bool { return t.eras.isShut(byOperator) }
 
 // outdated tells whether the connection leads to a writer of the past.
-func (d *dbConn) outdated() bool { return d.era.over.Load() }
+func (d *dbConn) outdated() bool { return int64(d.born) <= d.target.eras.outdated.Load() }
 
 // suspect tells whoever watches the database that something is odd with the server
 // that o leads to.

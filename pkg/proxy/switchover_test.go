@@ -36,6 +36,25 @@ func (db *fakeDB) asked() (n int64) {
 	return n
 }
 
+// TestSurvivors: when a server was restarted, connections of before are broken off, and
+// those that were opened since go on, until they become free.
+func TestSurvivors(t *testing.T) {
+	s := newScene(t, plan{max: 2})
+	before, after := s.client(), s.client()
+	s.exec(before, "BEGIN")
+	restarted := time.Now()
+	s.exec(after, "BEGIN")
+	s.group.SwitchWriter(s.target, restarted)
+	if _, err := ask(before, "lost"); err == nil {
+		t.Error("a connection to the old run goes on")
+	}
+	first := s.must(after, "kept")
+	s.exec(after, "COMMIT")
+	if again := s.must(after, "again"); again.pid == first.pid {
+		t.Error("a connection of before the restart was noticed is lent again")
+	}
+}
+
 // TestSwitchWriter: clients go on with the new writer, those that wait included, and
 // the old one is rid of them, though it does not answer any more.
 func TestSwitchWriter(t *testing.T) {
@@ -64,7 +83,7 @@ func TestSwitchWriter(t *testing.T) {
 	next := newFakeDB(t, 2)
 	o := s.target
 	o.Dialer = dialerTo(next)
-	s.group.SwitchWriter(o)
+	s.group.SwitchWriter(o, time.Time{})
 	if err := s.await("the waiter's answer", asked); err != nil {
 		t.Fatal(err)
 	}

@@ -263,7 +263,7 @@ func (t *TargetGroup) onTick() {
 // its own.
 func (t *TargetGroup) dial(d *pool.DialAttempt) {
 	key := d.Pool.Key()
-	now, dials, err := t.eras.await()
+	now, born, dials, err := t.eras.await()
 	if err == nil && t.group.Outdated(d) {
 		err = errOutdated
 	}
@@ -292,7 +292,7 @@ func (t *TargetGroup) dial(d *pool.DialAttempt) {
 	t.opened.Add(1)
 	w := t.proxy.workerFor(d.Loop)
 	tc, encrypted := l.conn.(*tls.Conn)
-	db := &dbConn{target: t, opts: o, era: now, worker: w, shared: t.sharedFor(key), pid: l.pid, secret: l.secret, tls: encrypted}
+	db := &dbConn{target: t, opts: o, era: now, born: born, worker: w, shared: t.sharedFor(key), pid: l.pid, secret: l.secret, tls: encrypted}
 	db.entry.Owner = db
 	db.server = t.engine.newServer(db.shared.shared, &l, o, d)
 	posted := w.loop.Post(func() {
