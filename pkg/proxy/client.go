@@ -451,6 +451,9 @@ func (c *client) Note(e session.Event, detail string) {
 		log.Warn("Timed-out waiting to acquire database connection.", append(fields, zap.NamedError("last_dial_error", err))...)
 	case session.EventCleanupFailed:
 		log.Warn("A database connection could not be cleaned after its client, and is closed.", fields...)
+	case session.EventWriteHeld:
+		c.lostServer()
+		log.Info("The database refused a write because it is read-only. It is sent again when there is a writer.", fields...)
 	case session.EventReadOnly:
 		if c.db != nil && c.readers == nil {
 			c.db.opts.suspect("it refuses to write")

@@ -129,6 +129,7 @@ func (v *myVisitor) client(a *arrival, w *worker, o *EndpointOptions, s *Setting
 		Host: c, Shared: c.shared.shared.(*mysession.Shared), ThreadID: v.id, User: v.User, Capabilities: v.Capabilities,
 		Collation: v.Collation, Schema: v.Schema, LoginSeq: v.NextSeq,
 		BorrowTimeout: target.borrowTimeout(), CleanupTimeout: s.CleanupTimeout,
+		ResendWrites: o.Readers == nil,
 	}
 	e.connected(a.RemoteAddr(), &c.client, v.User, v.Schema, v.TLS != nil)
 	return &c.client, v.TLS, func() { c.machine.Init(so) }

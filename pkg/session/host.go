@@ -84,4 +84,6 @@ const (
 	// EventReadOnly: the database refused to write because it is read-only. It may
 	// not be the writer any more.
 	EventReadOnly
+	// EventWriteHeld: a write that it has refused for that is held back, to be sent again.
+	EventWriteHeld
 )

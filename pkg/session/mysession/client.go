@@ -59,7 +59,7 @@ func (s *Session) ClientData(p []byte) int {
 			used += n
 			continue
 		}
-		if s.busy() {
+		if s.held != nil || s.busy() {
 			s.pause()
 			return used
 		}
@@ -79,7 +79,7 @@ func (s *Session) ClientData(p []byte) int {
 
 // busy tells whether the client's next command has to wait.
 func (s *Session) busy() bool {
-	return s.state == waiting || !s.welcomed || s.killing || s.state == active && (s.taking || !s.srv.idle())
+	return s.state == waiting || s.state == suspended || !s.welcomed || s.killing || s.state == active && (s.taking || !s.srv.idle())
 }
 
 // command is the beginning of a command of the client's.

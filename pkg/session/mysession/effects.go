@@ -58,6 +58,7 @@ func (s *Session) noteEffects(x *exchange, res *myscan.Result) {
 	if res.First == myscan.CommandBegin && res.Statements == 1 && !s.srv.inTransaction() && !s.srv.unsure {
 		x.outcome = outcomeNothing // it commits nothing, and what it begins is lost
 	}
+	x.commits = res.First == myscan.CommandCommit && res.Statements == 1
 	if res.First == myscan.CommandRollback && res.Statements == 1 {
 		x.outcome = outcomeUndone // whatever became of it
 		if !s.srv.inTransaction() && !s.srv.unsure {
@@ -90,7 +91,7 @@ func (s *Session) noteEffects(x *exchange, res *myscan.Result) {
 
 // concluded draws conclusions from the complete reply to a command of the client's.
 func (s *Session) concluded(x *exchange) {
-	s.retries, s.schemaTried = 0, false
+	s.retries, s.refusals, s.schemaTried = 0, 0, false
 	switch x.shape {
 	case shapeResult:
 		s.resultConcluded(x)

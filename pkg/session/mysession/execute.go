@@ -131,6 +131,7 @@ func (s *Session) execute(c *command, ex *execution) int {
 	e.stmt, e.pr, e.binary, e.tracked, e.renamed = st, pr, true, ex.tracked, ex.renamed
 	e.fate = s.fateOf(st)
 	s.noteEffects(e, &st.res)
+	s.keepWrite(c, e, &st.res)
 	if st.cursor {
 		st.cursor = false // the server closes it
 	}

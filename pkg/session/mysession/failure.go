@@ -231,7 +231,7 @@ func (s *Session) terminate(why *wire.Error) {
 
 // fail makes err the answer to the command that the client is waiting for.
 func (s *Session) fail(err *wire.Error) {
-	if s.state == waiting {
+	if s.state == waiting || s.state == suspended {
 		s.state = idle
 	}
 	s.taking, s.cancelled, s.preparing = false, false, false

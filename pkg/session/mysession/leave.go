@@ -23,6 +23,8 @@ func (s *Session) TimeUp() {
 		s.host.CancelBorrow()
 		s.host.Note(session.EventBorrowTimeout, "")
 		s.fail(borrowTimeoutError)
+	case suspended:
+		s.endSuspense()
 	case active:
 		if s.lingering {
 			s.lingering, s.hurried = false, true
@@ -41,6 +43,13 @@ func (s *Session) Cancel() {
 	case s.state == waiting && s.welcomed:
 		s.host.CancelBorrow()
 		s.host.SetTimer(0)
+		s.fail(interrupted)
+	case s.state == suspended:
+		s.host.SetTimer(0)
+		if s.failure != nil {
+			s.endSuspense() // it is told of the loss, which is more
+			return
+		}
 		s.fail(interrupted)
 	case s.state != active || !s.welcomed:
 	case s.taking:
@@ -91,7 +100,7 @@ func (s *Session) ClientGone() {
 // forget drops what a session keeps for its client only.
 func (s *Session) forget() {
 	s.statements, s.kept = nil, 0
-	s.failure, s.warnings, s.older, s.orphan = nil, nil, nil, nil
+	s.failure, s.warnings, s.older, s.orphan, s.held = nil, nil, nil, nil, nil
 }
 
 // leave ends the client's part of the session. The database connection, if there
@@ -105,7 +114,7 @@ func (s *Session) leave() {
 		s.host.CancelBorrow()
 		s.state = closed
 		return
-	case idle:
+	case idle, suspended:
 		s.state = closed
 		return
 	}

@@ -131,10 +131,7 @@ func (s *Session) survives(release, undone bool) bool {
 	x := s.srv.x
 	transaction := s.srv.inTransaction() || s.srv.unsure
 	implicit := s.restStatus()&wire.StatusAutocommit == 0 // the first statement begins one
-	lost := s.pins &^ forgettable
-	if s.srv.askAll || s.srv.askVariables {
-		lost |= session.PinSessionVariable // nobody knows what it has set
-	}
+	lost := s.lostPins()
 	var err *wire.Error
 	switch {
 	case x.stage == stageFile:
@@ -177,6 +174,15 @@ func (s *Session) survives(release, undone bool) bool {
 	}
 	s.resume()
 	return true
+}
+
+// lostPins is what is lost with the connection that the client would miss.
+func (s *Session) lostPins() session.Pins {
+	lost := s.pins &^ forgettable
+	if s.srv.askAll || s.srv.askVariables {
+		lost |= session.PinSessionVariable // nobody knows what it has set
+	}
+	return lost
 }
 
 // losesSilent goes on in the middle of a command that no server has to answer: one

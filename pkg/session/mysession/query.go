@@ -73,6 +73,7 @@ func (s *Session) clientQuery(c *command) (int, bool) {
 	x.tracked = tracked
 	x.fate = s.fateOfText(&res, sql)
 	s.noteEffects(x, &res)
+	s.keepWrite(c, x, &res)
 	t, renamed := s.rewritten(sql, &res, atOnce)
 	if instead != nil {
 		t = instead

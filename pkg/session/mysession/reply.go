@@ -210,6 +210,12 @@ func (s *Session) serverError(msg []byte) {
 		s.unexpected()
 		return
 	}
+	if readOnly(code) {
+		s.host.Note(session.EventReadOnly, strconv.Itoa(int(code)))
+		if s.refusedWrite(code, msg) {
+			return
+		}
+	}
 	x.failed, x.code = true, code
 	if x.why == forClient {
 		s.failed = failed{code: code}
@@ -221,9 +227,6 @@ func (s *Session) serverError(msg []byte) {
 	if lastWords(code) {
 		s.lost(msg)
 		return
-	}
-	if readOnly(code) {
-		s.host.Note(session.EventReadOnly, strconv.Itoa(int(code)))
 	}
 	if x.why != forClient && s.failure == nil {
 		s.failure, _ = wire.ParseError(msg[wire.HeaderLen:])

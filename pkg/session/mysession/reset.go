@@ -35,6 +35,10 @@ var askDatabase = []byte("SELECT DATABASE() LIMIT 1")
 // knowing.
 func (s *Session) gotDatabase(x *exchange) {
 	srv := s.srv
+	if x.failed && x.code == wire.CodeQueryInterrupted {
+		s.retry() // that was meant for what ran before, and late
+		return
+	}
 	if x.failed || !x.valueSet {
 		srv.doubt = true
 		s.terminate(lostError)

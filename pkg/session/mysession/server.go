@@ -73,6 +73,8 @@ type Server struct {
 	scanner myscan.Scanner
 	scratch []byte
 	block   []byte
+	// write is the borrower's write under way, to send it again.
+	write []byte
 }
 
 // ServerFacts is what is known of a connection that has just been opened and set up.

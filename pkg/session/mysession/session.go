@@ -19,6 +19,8 @@ const (
 	waiting
 	// active: has a connection.
 	active
+	// suspended: holds a command, or its answer, back for a moment; the client is paused.
+	suspended
 	// leaving: the client is gone, its connection is being cleaned.
 	leaving
 	// closed: nothing comes or goes any more.
@@ -45,6 +47,9 @@ type Options struct {
 	BorrowTimeout time.Duration
 	// CleanupTimeout limits the cleaning of a connection after its client.
 	CleanupTimeout time.Duration
+	// ResendWrites: the session leads to a writer, and a write that is refused because
+	// that is read-only is sent again.
+	ResendWrites bool
 }
 
 // Session is one client's session after its login was accepted. Its methods may
@@ -89,6 +94,11 @@ type Session struct {
 	// retries counts the connections that ended under the command at hand before
 	// anything of it was sent.
 	retries int
+	// resends is Options.ResendWrites, held the command that is held back, and refusals
+	// counts how often it was refused.
+	resends  bool
+	held     []byte
+	refusals int
 	// cleaning is the step of the clean-up that has been done.
 	cleaning cleaning
 
@@ -160,7 +170,7 @@ type Session struct {
 func (s *Session) Init(o Options) {
 	*s = Session{
 		host: o.Host, shared: o.Shared, caps: o.Capabilities, threadID: o.ThreadID, user: o.User, loginSeq: o.LoginSeq,
-		borrowTimeout: o.BorrowTimeout, cleanupTimeout: o.CleanupTimeout,
+		borrowTimeout: o.BorrowTimeout, cleanupTimeout: o.CleanupTimeout, resends: o.ResendWrites,
 	}
 	s.loginCollation = o.Collation
 	s.multi = o.Capabilities.Has(wire.ClientMultiStatements)
@@ -345,7 +355,8 @@ func (s *Session) release(reuse bool) {
 	s.host.Release(reuse)
 }
 
-// pause stops the client's bytes from coming, and resume lets them come again.
+// pause stops the client's bytes from coming, and resume lets them come again: first
+// the command that was held back.
 func (s *Session) pause() {
 	s.atHand = true
 	if !s.paused {
@@ -355,6 +366,10 @@ func (s *Session) pause() {
 }
 
 func (s *Session) resume() {
+	if s.held != nil {
+		s.sendHeld()
+		return
+	}
 	if s.paused {
 		s.paused = false
 		s.host.ResumeClient()

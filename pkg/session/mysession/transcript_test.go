@@ -194,7 +194,7 @@ func serverFacts(words []string) *ServerFacts {
 }
 
 // start logs a session in. -deprecate and -track say that the client has deprecated EOF
-// packets, and knows session tracking.
+// packets, and knows session tracking; resend that refused writes are sent again.
 func (w *world) start(name string, words []string) error {
 	o := Options{
 		ThreadID: 77, User: "app", LoginSeq: 2,
@@ -208,6 +208,8 @@ func (w *world) start(name string, words []string) error {
 			o.BorrowTimeout, err = time.ParseDuration(value)
 		case "cleanup":
 			o.CleanupTimeout, err = time.ParseDuration(value)
+		case "resend":
+			o.ResendWrites = true
 		case "schema":
 			o.Schema = value
 		case "collation":
@@ -294,7 +296,7 @@ func (w *world) performConn(d *fakeConn, f []string) error {
 }
 
 func describe(s *Session) string {
-	names := [...]string{"idle", "waiting", "active", "leaving", "closed"}
+	names := [...]string{"idle", "waiting", "active", "suspended", "leaving", "closed"}
 	text := names[s.state]
 	if s.pins != 0 {
 		text += ", pinned: " + s.pins.String()

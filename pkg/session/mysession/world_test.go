@@ -231,7 +231,7 @@ func (w *world) check(c *fakeClient) {
 	w.tb.Helper()
 	s := &c.session
 	switch s.state {
-	case idle, waiting, closed:
+	case idle, waiting, suspended, closed:
 		if s.srv != nil || c.conn != nil {
 			w.fail("%s has a connection in state %d", c.name, s.state)
 		}

@@ -5,6 +5,7 @@ package failover
 import (
 	"context"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -157,6 +158,11 @@ func (s *stack) judge(ctx context.Context, t *testing.T, r writers.Result, idle 
 	table, err := s.table(ctx, s.cluster.Writer())
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, op := range r.Operations {
+		if strings.Contains(op.Detail, "1290") {
+			t.Errorf("a client was told that the former writer is read-only: %+v", op)
+		}
 	}
 	violations := history.Check(s.operations, table)
 	for i, v := range violations {

@@ -23,6 +23,8 @@ const (
 	codeLost         = 2013
 	codeNoCursor     = 1421
 	codeNotSupported = 1235
+
+	maxRefusals = 4 // by databases that are read-only, in a row
 )
 
 // client is a virtual client, and the host of its session. It holds every reply
@@ -85,6 +87,7 @@ type client struct {
 	changeTo, schema string
 	expelled         bool
 	resuming         bool // its script makes good for a loss
+	refused          int  // how often a database was read-only for the write under way
 
 	// Rows that are committed if the replies are to be believed, and those of the
 	// command at hand.
@@ -343,6 +346,11 @@ func (c *client) differs(packet []byte) {
 	r := c.sent[0]
 	e, bad := wire.ParseError(packet[wire.HeaderLen:])
 	switch {
+	case bad && e.Code == wire.CodeOptionPrevents && c.w.switches && len(r.rows) > 0:
+		// It was not sent again: there is other state on the connection.
+		c.w.met[toldReadOnly]++
+		c.undone = append(c.undone, r.rows...)
+		c.doubtful, c.pending = true, nil
 	case bad && c.mayLose && (e.Code == codeLost || strings.Contains(e.Message, "database connection was lost")):
 		c.toldLost(e, packet)
 	case bad && r.kind == kindChange && c.w.faults && (e.Code == codeNoTime || e.Code == codeNoConnection):
@@ -351,6 +359,10 @@ func (c *client) differs(packet []byte) {
 	case bad && e.Code == codeNotSupported && (c.mayLose || c.w.kills) &&
 		(asksWarnings(r.p) || strings.HasPrefix(e.Message, "LAST_INSERT_ID() was lost")):
 		c.doubtful = true // they were lost with a connection
+	case c.again > 0 && bytes.Contains(packet, transactionBegun) != bytes.Contains(c.want, transactionBegun):
+		// MySQL tells of a transaction that has begun if it has told of its end, of which
+		// the client was told by an error instead.
+		c.doubtful = true
 	case c.mayLose && reads(r.p) && (!bad || e.Code == codeNoCursor):
 		// The connection died with a cursor or with diagnostics, or before the proxy
 		// could ask it for the last insert id or the variables; or it is not known what
@@ -361,6 +373,9 @@ func (c *client) differs(packet []byte) {
 		c.fail("command %q\n  reply   %q\n  instead %q", r.p, packet, c.want)
 	}
 }
+
+// transactionBegun is how session tracking tells of it.
+var transactionBegun = []byte("T_______")
 
 // reads tells whether a command shows the state of the session.
 func reads(p []byte) bool {
@@ -390,6 +405,7 @@ func (c *client) answered() {
 		c.resuming, c.mayLose = false, c.losses > c.madeGood
 	}
 	c.w.commands++
+	c.refused = 0
 	c.acknowledged = append(c.acknowledged, c.pending...)
 	c.pending = nil
 }

@@ -15,6 +15,8 @@ import (
 func (s *server) query(text string) {
 	list := strings.Split(text, "; ")
 	had := len(s.diags) > 0
+	s.several = len(list) > 1
+	defer func() { s.several = false }()
 	for i, sql := range list {
 		if !s.statement(sql, s.meaning(), nil, false, i < len(list)-1) {
 			return
@@ -92,10 +94,17 @@ func (s *server) statement(sql, meaning string, params []string, binary, more bo
 		s.lock(false)
 		s.transaction(true)
 	case "COMMIT", "ROLLBACK":
+		if verb == "COMMIT" && s.inTrans && s.readOnly != nil && !s.several && s.readOnly() {
+			s.end(false)
+			return s.failed(wire.CodeOptionPrevents, readOnlyText)
+		}
 		s.end(verb == "COMMIT")
 	case "INSERT":
 		if s.locked && strings.HasPrefix(rest, "INTO e ") {
 			return s.failed(1100, "Table 'e' was not locked with LOCK TABLES")
+		}
+		if s.readOnly != nil && !s.several && s.readOnly() {
+			return s.failed(wire.CodeOptionPrevents, readOnlyText)
 		}
 		affected, id = s.insert(rest, params)
 	case "UPDATE": // with a warning
@@ -123,6 +132,8 @@ func (s *server) statement(sql, meaning string, params []string, binary, more bo
 	s.ok(affected, id, more)
 	return true
 }
+
+const readOnlyText = "The MySQL server is running with the --read-only option so it cannot execute this statement"
 
 func (s *server) failed(code uint16, text string) bool {
 	s.rowCount = -1

@@ -105,6 +105,22 @@ func (d *conn) slow() bool {
 	return true
 }
 
+// refuses tells whether the database is read-only for a write or a COMMIT. Behind that
+// it is so for good.
+func (d *conn) refuses() bool {
+	s, c := d.db, d.borrower
+	if c == nil || !d.deposed && (c.refused == maxRefusals || d.w.rng.IntN(8) > 0) {
+		return false
+	}
+	d.deposed = true
+	if s.inTrans {
+		c.loses()
+	}
+	c.refused++
+	d.w.met[writesRefused]++
+	return true
+}
+
 // toldLost handles the reply that tells the client that the database connection was
 // lost under its command.
 func (c *client) toldLost(e *wire.Error, packet []byte) {

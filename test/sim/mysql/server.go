@@ -40,8 +40,11 @@ type server struct {
 	undo   func(row string) // a row was rolled back
 	// slow tells whether a command takes its time, so that it can be interrupted.
 	slow func() bool
-	busy bool
-	held []byte // the command under way
+	// readOnly tells whether a write is refused.
+	readOnly func() bool
+	several  bool // statements in one text
+	busy     bool
+	held     []byte // the command under way
 	// kill answers a KILL. Database servers get none.
 	kill    func() *wire.Error
 	user    string

@@ -37,6 +37,7 @@ type world struct {
 	steps     int
 	faults    bool
 	kills     bool // clients kill each other
+	switches  bool // databases become read-only
 	patience  time.Duration
 	met       [faultKinds]int
 	tickAt    time.Duration
@@ -59,6 +60,7 @@ type conn struct {
 	broken   bool // closed by the server
 	noticed  bool // by the proxy
 	closing  bool
+	deposed  bool // read-only
 }
 
 // fault is something bad that happens to somebody.
@@ -78,6 +80,8 @@ const (
 	toldUnknown
 	stateLost
 	clientLost
+	writesRefused
+	toldReadOnly
 	faultKinds
 )
 
@@ -87,6 +91,7 @@ func (f fault) String() string {
 		"queries interrupted", "clients killed", "clients drained", "database connections that said why they end",
 		"commands told as undone", "commands told as unknown",
 		"replies that miss what was lost with a connection", "connections of clients lost in the middle of a packet or a login",
+		"writes refused by a database that is read-only", "of them that clients were told of",
 	}[f]
 }
 
@@ -153,6 +158,7 @@ func newWorld(seed uint64, verbose bool) *world {
 	}
 	w.faults = w.rng.IntN(2) == 0
 	w.kills = w.faults && w.rng.IntN(2) == 0
+	w.switches = w.rng.IntN(4) == 0
 	w.budget = 1 + w.rng.IntN(3)
 	if w.faults && w.rng.IntN(2) == 0 {
 		w.patience = time.Duration(1+w.rng.IntN(10)) * time.Millisecond
@@ -199,7 +205,7 @@ func (w *world) addClient(i int) {
 	w.later(time.Duration(w.rng.IntN(3000))*time.Microsecond, func() {
 		c.session.Init(mysession.Options{
 			Host: c, Shared: w.shared[c.user], ThreadID: uint32(i + 100), User: c.user, Capabilities: caps, Schema: schema, Collation: collation, LoginSeq: 2,
-			BorrowTimeout: w.patience, CleanupTimeout: time.Second,
+			BorrowTimeout: w.patience, CleanupTimeout: time.Second, ResendWrites: true,
 		})
 		c.started = true
 		c.session.Start()
@@ -262,6 +268,9 @@ func (w *world) dialled(d *pool.DialAttempt) {
 	c.db.commit = func(row string) { w.committed[row]++ }
 	if w.kills {
 		c.db.slow = c.slow
+	}
+	if w.switches {
+		c.db.readOnly = c.refuses
 	}
 	c.db.query(mysession.Setup)
 	c.db.sent = nil
