@@ -159,8 +159,8 @@ func (p *postgres) attached(ctx context.Context) (bool, error) {
 // demote: only a restart makes a reader of a PostgreSQL.
 func (p *postgres) demote(context.Context) (bool, error) { return false, nil }
 
-// PauseReplay has a reader of PostgreSQL receive and not replay, so that it lags;
-// ResumeReplay ends that.
+// PauseReplay has a reader receive and not replay, so that it lags; ResumeReplay ends
+// that.
 func (m *Member) PauseReplay(ctx context.Context) error {
 	switch m.c.Engine {
 	case PostgreSQL:

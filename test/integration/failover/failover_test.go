@@ -21,15 +21,17 @@ type scenario struct {
 	// reader again when back has been called, if there is one.
 	fail func(ctx context.Context, c *replicas.Cluster, to *replicas.Member) error
 	back bool
+	// thaws: the former writer wakes before that, and still takes itself for the writer.
+	thaws bool
 }
 
 var scenarios = []scenario{
-	{"kill", after(func(m *replicas.Member) error { m.Kill(); return nil }), true},
-	{"freeze", after(func(m *replicas.Member) error { m.Freeze(); return nil }), true},
-	{"stop", after(func(m *replicas.Member) error { return m.Stop() }), true},
+	{"kill", after(func(m *replicas.Member) error { m.Kill(); return nil }), true, false},
+	{"freeze", after(func(m *replicas.Member) error { m.Freeze(); return nil }), true, true},
+	{"stop", after(func(m *replicas.Member) error { return m.Stop() }), true, false},
 	{"switchover", func(ctx context.Context, c *replicas.Cluster, to *replicas.Member) error {
 		return c.Switchover(ctx, to)
-	}, false},
+	}, false, false},
 }
 
 // after promotes after the writer was taken away.
@@ -70,6 +72,10 @@ func TestFailover(t *testing.T) {
 // pace is the time from one operation to the next, of all clients together: a reader
 // that is made anew has to be faster than that.
 const pace = 2 * time.Millisecond
+
+// wakeful is how long a former writer is awake before it is made a reader: long enough
+// to be asked, and to be taken for a rival.
+const wakeful = 3 * time.Second
 
 // recovery is how long clients may take to be served again; measured is much less.
 const recovery = 60 * time.Second
@@ -114,6 +120,14 @@ func (s *stack) play(t *testing.T, sc scenario, crowd, idle int) {
 	promoted := s.cluster.Promoted
 	eventually(t, "each client writes again", recovery, func() bool { return run.Silent(promoted) == 0 })
 	lap("recovery")
+	if sc.thaws {
+		former.Thaw()
+		for woken := time.Now(); time.Since(woken) < wakeful; {
+			since := time.Now()
+			eventually(t, "each client writes on beside a former writer that accepts writes", recovery, func() bool { return run.Silent(since) == 0 })
+		}
+		lap("two that accept writes")
+	}
 	if sc.back {
 		if err := s.cluster.Rejoin(ctx, former); err != nil {
 			t.Fatal(err)
