@@ -104,8 +104,8 @@ type exchange struct {
 	code   uint16
 	// sent: something of the reply has gone to the client.
 	sent bool
-	// commits: it is a COMMIT. kept: it is in Server.write.
-	commits, kept bool
+	// commits: it is a COMMIT, begins a BEGIN outside of a transaction. kept: it is in Server.write.
+	commits, begins, kept bool
 	// binary: it is the execution of a prepared statement.
 	binary bool
 	// outParams: the result under way has the OUT parameters of a procedure.

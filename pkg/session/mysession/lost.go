@@ -85,6 +85,8 @@ func (s *Session) gone(detail string, release, undone bool) {
 		s.again()
 		return
 	case s.state != active || !s.welcomed || s.changing != nil:
+	case s.beginsAgain(release):
+		return
 	case s.survives(release, undone):
 		return
 	}

@@ -27,15 +27,16 @@ const (
 	refusalPause = 25 * time.Millisecond
 )
 
-// keepWrite keeps the command at hand if it is such a write. It is called before the
-// command is changed or sent.
+// keepWrite keeps the command at hand if it is such a write, or a BEGIN. It is called
+// before the command is changed or sent.
 func (s *Session) keepWrite(c *command, x *exchange, res *myscan.Result) {
 	srv := s.srv
-	if !s.resends || !c.whole() || c.size > holdWrite || s.pins != 0 || x.mayLoad || x.renamed != nil ||
+	if !c.whole() || c.size > holdWrite || s.pins != 0 || x.mayLoad || x.renamed != nil ||
 		srv.inTransaction() || srv.unsure || srv.idChanged || srv.askVariables || srv.askAll {
 		return
 	}
-	if x.outcome == outcomeUndone || res.Statements == 1 && res.Effects == myscan.EffectDefinition {
+	x.begins = res.First == myscan.CommandBegin && x.outcome == outcomeNothing
+	if x.begins || s.resends && (x.outcome == outcomeUndone || res.Statements == 1 && res.Effects == myscan.EffectDefinition) {
 		srv.write, x.kept = append(srv.write[:0], c.p...), true
 	}
 }
@@ -62,6 +63,23 @@ func (s *Session) refusedWrite(code uint16, msg []byte) bool {
 	default:
 		return false
 	}
+	return true
+}
+
+// beginsAgain takes a BEGIN to another connection, because the one before has ended: it
+// changes nothing, and what it may have begun is lost. release tells that the host has
+// the connection still. It gives false if there is no such BEGIN.
+func (s *Session) beginsAgain(release bool) bool {
+	x := &s.srv.x
+	if !x.kept || !x.begins || s.srv.idle() || x.why != forClient || x.sent || s.pins != 0 || s.srv.cancels > 0 ||
+		s.draining || s.retries == maxRetries {
+		return false
+	}
+	s.retries++
+	s.held, s.srv.write = s.srv.write, nil
+	s.detach(release)
+	s.pause()
+	s.sendHeld()
 	return true
 }
 
