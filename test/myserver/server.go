@@ -223,5 +223,6 @@ func (s *Server) Query(ctx context.Context, sql string) (string, error) {
 	if r.Resultset == nil || len(r.Values) == 0 {
 		return "", nil
 	}
-	return r.GetString(0, 0)
+	value, err := r.GetString(0, 0)
+	return strings.Clone(value), err // it lies in a buffer that Close gives to the next result
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/rdsproxy/rdsproxy/test/myserver"
@@ -107,7 +108,7 @@ func (m *mysql) Column(ctx context.Context, sql string) (values []string, err er
 		if err != nil {
 			return nil, err
 		}
-		values = append(values, v)
+		values = append(values, strings.Clone(v)) // it lies in a buffer that Close gives to the next result
 	}
 	return values, nil
 }
@@ -181,7 +182,8 @@ func (m *mysql) received(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer r.Close()
-	return r.GetStringByName(0, "Gtid_IO_Pos")
+	position, err := r.GetStringByName(0, "Gtid_IO_Pos")
+	return strings.Clone(position), err // it lies in a buffer that Close gives to the next result
 }
 
 // renew puts a new server in the member's place. It gets all from the writer's log;

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -87,9 +88,11 @@ func (m *myConn) look(context.Context) (v view, err error) {
 	defer r.Close()
 	var words [3]string
 	for i := range words {
-		if words[i], err = r.GetString(0, i); err != nil {
+		word, err := r.GetString(0, i)
+		if err != nil {
 			return v, err
 		}
+		words[i] = strings.Clone(word) // it lies in a buffer that Close gives to the next result
 	}
 	v.host, v.reader = words[0], words[1] != "0" && words[1] != "OFF"
 	v.newest, err = strconv.ParseInt(words[2], 10, 64)
